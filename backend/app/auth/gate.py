@@ -1,0 +1,155 @@
+"""From what a caller sends to who that is, and whether that is enough."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from app.auth.keyring import Keyring
+from app.auth.principal import EVERYBODY, Principal, anonymous
+from app.auth.tokens import PREFIX, holds_token
+from app.enums import Scope
+from app.errors import Forbidden, Unauthorized
+
+AUTHORIZATION: Final = b"authorization"
+API_KEY: Final = b"x-api-key"
+_BEARER: Final = b"bearer "
+_HOW: Final = '"Authorization: Bearer mlf_…" or "X-API-Key: mlf_…"'
+
+TWO_KEYS: Final = (
+    "The headers hold different API keys: send one key, in Authorization or in "
+    "X-API-Key."
+)
+NO_BEARER: Final = (
+    'The Authorization header must read "Bearer mlf_…": the word is missing.'
+)
+IN_QUERY: Final = (
+    "The query holds an API key, and addresses end up in logs: revoke that key, and "
+    f"send the next one as {_HOW}."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a call asks of its caller: one of the scopes, or nothing where there are
+    none. `whole`: it is about all models, so a key for some of them is not enough.
+    `lasting`: its answer goes on for long, and ends where its key does."""
+
+    scopes: tuple[Scope, ...] = ()
+    whole: bool = False
+    lasting: bool = False
+
+    def __str__(self) -> str:
+        return " or ".join(f'"{scope}"' for scope in self.scopes)
+
+
+OPEN: Final = Access()
+
+
+class Gate:
+    """`keyring` None: authentication is off, and everybody may do everything."""
+
+    def __init__(
+        self, keyring: Keyring | None, *, without_key: Iterable[Scope] = ()
+    ) -> None:
+        self.is_on = keyring is not None
+        self._keyring = keyring
+        self._anonymous = anonymous(without_key)
+
+    def admit(
+        self, access: Access, headers: Iterable[tuple[bytes, bytes]], query: bytes = b""
+    ) -> Principal:
+        """Raises Unauthorized or Forbidden."""
+        if self._keyring is None:
+            return EVERYBODY
+        if not access.scopes:
+            return self._anonymous
+        if PREFIX.encode() in query and holds_token(query):
+            raise Unauthorized(IN_QUERY)
+        token = _presented(headers)
+        if token is None:
+            return self._checked_anonymous(access)
+        principal = self._keyring.find(token)
+        if principal.scopes.isdisjoint(access.scopes):
+            raise Forbidden(
+                f'The API key {principal.key_id} ("{principal.name}") lacks the scope '
+                f"{access}, which this call needs; {_held(principal)}."
+            )
+        if access.whole:
+            check_whole(principal)
+        return principal
+
+    def at_once(
+        self, authorization: bytes | None, api_key: bytes | None
+    ) -> Principal | None:
+        """Who sends these headers; None where `admit` has to say what is wrong."""
+        if self._keyring is None:
+            return EVERYBODY
+        if authorization is None:
+            token = api_key
+        elif api_key is None and (
+            authorization[:7] == b"Bearer " or authorization[:7].lower() == _BEARER
+        ):
+            token = authorization[7:]
+        else:
+            return None
+        if token is None:
+            return self._anonymous
+        try:
+            return self._keyring.find(token)
+        except Unauthorized:
+            return None
+
+    def _checked_anonymous(self, access: Access) -> Principal:
+        caller = self._anonymous
+        if not caller.scopes.isdisjoint(access.scopes):
+            return caller
+        raise Unauthorized(
+            f"No API key was sent and this call needs one with the scope {access}: "
+            f"send it as {_HOW}."
+        )
+
+
+def check_whole(principal: Principal) -> None:
+    """Raises Forbidden where the key is for some models only."""
+    if principal.pattern is not None:
+        raise Forbidden(
+            f"This is about all models, and the API key {principal.key_id} is only for "
+            f'those named like "{principal.pattern}"; use a key without a pattern.'
+        )
+
+
+def check_operator(principal: Principal, what: str) -> None:
+    """Raises Forbidden where `what` is not for everybody who may predict: it takes a
+    key of the scope write, for all models."""
+    if principal is EVERYBODY:
+        return
+    has_key = principal.key_id is not None and principal.pattern is None
+    if not has_key or Scope.WRITE not in principal.scopes:
+        raise Forbidden(
+            f'{what}: that takes an API key with the scope "{Scope.WRITE}" besides, and '
+            "without a model pattern; ask for one, or send the rows as `file`."
+        )
+
+
+def _held(principal: Principal) -> str:
+    words = ", ".join(sorted(principal.scopes))
+    return f"it has {words}" if words else "it has none"
+
+
+def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The key in the headers, an empty one too: that is wrong, not missing. An Authorization of another kind, which may be for a
+    proxy, holds none."""
+    found: set[bytes] = set()
+    for name, value in headers:
+        if name == API_KEY:
+            found.add(value.strip())
+        elif name == AUTHORIZATION:
+            words = value.strip()
+            scheme, _, key = words.partition(b" ")
+            if scheme.lower() == _BEARER.strip():
+                found.add(key.strip())
+            elif words.startswith(PREFIX.encode()):
+                raise Unauthorized(NO_BEARER)
+    if len(found) > 1:
+        raise Unauthorized(TWO_KEYS)
+    return found.pop() if found else None

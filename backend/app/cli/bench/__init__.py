@@ -1,0 +1,1 @@
+"""`mlforge bench`: how fast a running server answers for one of its models."""

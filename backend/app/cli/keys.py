@@ -1,0 +1,178 @@
+"""`mlforge keys`: API keys by way of the database, so that whoever runs the server
+always gets in."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from app.cli.preparing import fail, guarded, prepare, usable_settings
+from app.config import Settings
+from app.database import Database
+from app.enums import Scope
+from app.models.api_key import ApiKey
+from app.models.base import utc_now
+from app.services.api_keys import (
+    DEFAULT_OVERLAP_HOURS,
+    MOST_DAYS,
+    MOST_OVERLAP_HOURS,
+    ApiKeys,
+    MadeKey,
+    NewKey,
+    status_of,
+)
+
+app = typer.Typer(
+    name="keys",
+    help="Make, list, rotate and revoke API keys. No server has to run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
+_PAGE = 100
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what will hold the key.")],
+    scopes: Annotated[
+        str, typer.Option(help="predict, read, write or admin, with commas between.")
+    ],
+    model_pattern: Annotated[
+        str | None, typer.Option(help="Only for models of such names, such as wine*.")
+    ] = None,
+    expires_in_days: Annotated[
+        float | None, typer.Option(min=0.0001, max=MOST_DAYS, help="Else never.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is printed this once."""
+    lifetime = None if expires_in_days is None else timedelta(days=expires_in_days)
+    new = NewKey(name, _scopes(scopes), model_pattern, lifetime)
+    _print_made(_run(lambda keys: keys.create(new)), as_json=as_json)
+
+
+@app.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """List all keys, newest first."""
+    rows = _run(_all)
+    if as_json:
+        typer.echo(json.dumps([_plain(row) for row in rows], indent=2))
+        return
+    if not rows:
+        typer.echo("No keys.")
+    for row in rows:
+        last = "never used" if row.last_used_at is None else _day(row.last_used_at)
+        parts = [row.id, status_of(row, utc_now()), ",".join(row.scopes)]
+        parts += [row.model_pattern or "all models", last, row.name]
+        typer.echo("  ".join(parts))
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    overlap_hours: Annotated[
+        float,
+        typer.Option(
+            min=0, max=MOST_OVERLAP_HOURS, help="How long the old key stays valid."
+        ),
+    ] = DEFAULT_OVERLAP_HOURS,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key with the same rights that takes another's place."""
+    overlap = timedelta(hours=overlap_hours)
+    made = _run(lambda keys: keys.rotate(key_id, overlap=overlap))
+    _print_made(made, as_json=as_json)
+
+
+@app.command()
+def revoke(
+    key_id: KeyId,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even the last valid admin key.")
+    ] = False,
+) -> None:
+    """Revoke a key. Running servers refuse it within a second."""
+    _run(lambda keys: keys.revoke(key_id, force=force))
+    typer.echo(f"{key_id} is revoked.")
+
+
+async def _all(keys: ApiKeys) -> list[ApiKey]:
+    found: list[ApiKey] = []
+    page = 1
+    while True:
+        part = await keys.list_keys(page=page, page_size=_PAGE)
+        found += part.items
+        if len(found) >= part.total or not part.items:
+            return found
+        page += 1
+
+
+def _run(work: Callable[[ApiKeys], Awaitable[T]]) -> T:
+    return guarded(_on_database(usable_settings(), work))
+
+
+async def _on_database(
+    settings: Settings, work: Callable[[ApiKeys], Awaitable[T]]
+) -> T:
+    if not settings.database_url and not (settings.data_dir / "mlforge.db").exists():
+        fail(
+            f"There is no database in DATA_DIR={settings.data_dir}: set DATA_DIR or "
+            "DATABASE_URL to the server's, or make one with `mlforge migrate`."
+        )
+    await prepare(settings)
+    database = Database(settings.database_dsn, timeout_s=settings.database_timeout_s)
+    try:
+        return await work(ApiKeys(database, _nobody_to_tell))
+    finally:
+        await database.close()
+
+
+async def _nobody_to_tell() -> None:
+    """Servers see it by the registry's clock."""
+
+
+def _scopes(text: str) -> frozenset[Scope]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in list(Scope):
+            fail(f'There is no scope "{word[:40]}": use {", ".join(Scope)}.')
+    return frozenset(map(Scope, words))
+
+
+def _print_made(made: MadeKey, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**_plain(made.row), "key": made.token}, indent=2))
+        return
+    typer.echo(made.token)
+    typer.echo(
+        f"The key {made.row.id} is shown this once. Send it as "
+        '"Authorization: Bearer …" or "X-API-Key: …".',
+        err=True,
+    )
+
+
+def _plain(row: ApiKey) -> dict[str, Any]:
+    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
+    return {
+        "id": row.id,
+        "name": row.name,
+        "scopes": row.scopes,
+        "model_pattern": row.model_pattern,
+        "status": status_of(row, utc_now()),
+        **{
+            name: value.isoformat() if (value := getattr(row, name)) else None
+            for name in times
+        },
+        "successor": row.successor,
+    }
+
+
+def _day(when: Any) -> str:
+    return f"used {when:%Y-%m-%d}"

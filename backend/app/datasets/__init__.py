@@ -1,0 +1,1 @@
+"""Files of rows: cut into spans, read, and written back with their predictions."""

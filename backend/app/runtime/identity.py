@@ -1,0 +1,115 @@
+"""Who may call: the keys of this process, and the first one there is."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from app.auth.gate import Access, Gate
+from app.auth.keyring import Keyring, UnknownKey
+from app.auth.principal import Principal
+from app.config import Settings
+from app.database import Database, ReadSession
+from app.enums import Scope
+from app.kit.tasks import owned
+from app.services.api_keys import ApiKeys
+from app.services.key_watch import KeyWatch
+from app.services.sight import Sight
+from app.services.traffic import Traffic
+from app.serving.routes import Routes
+
+_log = structlog.get_logger(__name__)
+
+
+class Identity:
+    """Where authentication is off it does nothing, and its gate lets all through."""
+
+    def __init__(self, settings: Settings, database: Database, routes: Routes) -> None:
+        self._traffic: Traffic | None = None
+        self._file = admin_key_file(settings)
+        self.watch: KeyWatch | None = None
+        keyring = Keyring() if settings.auth_is_on else None
+        if keyring is not None:
+            self.watch = KeyWatch(database, keyring)
+        self.gate = Gate(keyring, without_key=settings.scopes_without_key)
+        self.keys = ApiKeys(database, self.refresh)
+        self.sight = Sight(database, routes)
+
+    async def admit(
+        self, access: Access, headers: Sequence[tuple[bytes, bytes]], query: bytes = b""
+    ) -> Principal:
+        """Raises Unauthorized or Forbidden. A key that another process has just made
+        is waited for, until this one has looked."""
+        try:
+            return self.gate.admit(access, headers, query)
+        except UnknownKey:
+            if self._traffic is not None:
+                await self._traffic.next_look()
+            return self.gate.admit(access, headers, query)
+
+    async def start(self, stack: AsyncExitStack, traffic: Traffic) -> None:
+        """Makes the first key if there never was one, and keeps note of their use."""
+        self._traffic = traffic
+        if self.watch is None:
+            return
+        if await self.keys.create_first(self._keep):
+            _log.warning(
+                "admin_key_made",
+                path=str(self._file.resolve()),
+                why="there was no API key; make others with it and delete the file",
+            )
+        stack.push_async_callback(self.watch.write_used)
+        await owned(stack, self.watch.note_use())
+
+    async def load(self, db: ReadSession) -> None:
+        if self.watch is not None:
+            await self.watch.load(db)
+
+    async def refresh(self) -> None:
+        """In turn with the looks at the database, which load the keys too."""
+        if self.watch is not None and self._traffic is not None:
+            await self._traffic.refresh_beside()
+
+    async def _keep(self, token: str) -> None:
+        try:
+            await asyncio.to_thread(write_secret, self._file, token + "\n")
+        except OSError as error:
+            _log.error(
+                "admin_key_not_written",
+                path=str(self._file.resolve()),
+                why=error.strerror,
+                advice="no key was made: make the file writable, or run "
+                "`mlforge keys create ops --scopes admin` and start again",
+            )
+            raise
+
+
+def admin_key_file(settings: Settings) -> Path:
+    """Where the first start puts the admin key that it makes."""
+    return settings.data_dir / "admin-key"
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether callers without a key may change models."""
+    return not settings.auth_is_on or Scope.WRITE in settings.scopes_without_key
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Durable and readable by the owner alone, in place of what was there. Where it
+    can't be written, nothing is left of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise

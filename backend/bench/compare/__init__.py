@@ -1,0 +1,1 @@
+"""MLForge beside its references, one command for each row of the goals."""

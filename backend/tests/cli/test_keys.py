@@ -1,0 +1,86 @@
+"""`mlforge keys`: whoever has the database always gets in, a server or not."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import StartServer
+from tests.live import MLFORGE, environment
+from tests.processes import wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Run:
+    def run(
+        *words: str, status: int = 0, command: str = "keys"
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [MLFORGE, command, *words],
+            cwd=tmp_path,
+            env=environment({"data_dir": tmp_path / "data"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
+        return done
+
+    return run
+
+
+def test_keys_are_made_listed_rotated_and_revoked_without_a_server(keys: Run) -> None:
+    for words in (("list",), ("create", "ops", "--scopes", "admin")):
+        assert "no database in DATA_DIR=" in keys(*words, status=1).stderr
+    keys(command="migrate")
+    assert keys("list").stdout == "No keys.\n"
+    made = keys("create", "ops", "--scopes", "read,predict", "--model-pattern", "w*")
+    token = made.stdout.strip()
+    key_id = token[4:16]
+    assert token.startswith("mlf_")
+    assert token not in made.stderr
+    listed = keys("list").stdout
+    assert f"{key_id}  active  predict,read  w*  never used  ops" in listed
+    assert token[17:] not in listed
+    rotated = json.loads(keys("rotate", key_id, "--json").stdout)
+    assert rotated["key"].startswith(f"mlf_{rotated['id']}_")
+    keys("revoke", key_id)
+    found = {one["id"]: one for one in json.loads(keys("list", "--json").stdout)}
+    assert found[key_id]["status"] == "revoked"
+    assert found[key_id]["successor"] == rotated["id"]
+    assert found[rotated["id"]]["scopes"] == ["predict", "read"]
+
+
+def test_what_can_not_be_is_one_line(keys: Run) -> None:
+    keys(command="migrate")
+    for words, told in (
+        (("create", "x", "--scopes", "root"), '"root"'),
+        (("create", "x", "--scopes", "read", "--model-pattern", "["), "model_pattern"),
+    ):
+        (line,) = keys(*words, status=1).stderr.strip().splitlines()
+        assert told in line
+
+
+def test_a_running_server_takes_and_refuses_keys_of_the_command_line(
+    keys: Run, start_server: StartServer
+) -> None:
+    server = start_server(auth="on")
+    made: dict[str, Any] = json.loads(
+        keys("create", "ops", "--scopes", "admin", "--json").stdout
+    )
+    url, headers = f"{server.url}/api/v1/keys", {"X-API-Key": made["key"]}
+    assert httpx.get(url, headers=headers).status_code == 200
+    keys("revoke", made["id"])
+    wait_until(
+        lambda: httpx.get(url, headers=headers).status_code == 401,
+        "the refusal of the revoked key",
+        timeout_s=5,
+    )
