@@ -1,5 +1,6 @@
 """Fixtures: real servers, migrated databases, a running app, a served process."""
 
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from starlette.types import ASGIApp
 
 from app.artifacts.local import LocalStore
@@ -73,6 +75,25 @@ def pytest_terminal_summary(
     for fault in faults(config, servers):
         terminalreporter.write_line(f"INCOMPLETE: {fault}", red=True)
     terminalreporter.write_line(f"MLForge ran against: {servers.describe()}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_restored() -> Iterator[None]:
+    """A command that ran in this process has set the logging of all of it."""
+    root = logging.getLogger()
+    before = [
+        (logger, logger.handlers[:], logger.level, logger.propagate)
+        for logger in (root, *root.manager.loggerDict.values())
+        if isinstance(logger, logging.Logger)
+    ]
+    yield
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    for logger, handlers, level, propagate in before:
+        logger.handlers = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def _columns(runs: list[Ran]) -> list[OutputColumn]:
         name = error.detail.removeprefix('output "').partition('" (')[0]
         raise InvalidRequest(
             f'The model gives no value per row in its output "{name}", so a file can\'t '
-            f"be scored with it: choose other outputs, if it has some that do."
+            f"be scored with it: choose others with outputs, if it has some that do."
         ) from None
     return [column_of(output) for output in outputs]
 

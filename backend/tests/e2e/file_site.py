@@ -125,6 +125,16 @@ class Site:
     def ask(self, query: str) -> str:
         return run_sql(make_url(self.dsn), query)
 
+    def open_transactions(self) -> int:
+        """How many sessions, of anybody's, are within a transaction."""
+        others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        return int(
+            self.ask(
+                "SELECT count(*) FROM pg_stat_activity "
+                f"WHERE xact_start IS NOT NULL AND {others}"
+            )
+        )
+
     def close(self) -> None:
         for process in reversed(self._started):
             process.kill()

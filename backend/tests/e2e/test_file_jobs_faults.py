@@ -1,7 +1,6 @@
 """Whatever dies or freezes while a file is scored: no row is lost, none repeated,
 none out of order, and the work goes on by itself."""
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -230,10 +229,13 @@ def _beside(server: LiveServer) -> list[psutil.Process]:
 
 
 def _freeze_at_work(worker: Worker, job: FileJob) -> None:
-    """Stops the worker while it has a chunk in hand."""
-    for _ in range(50):
-        worker.child.process.send_signal(signal.SIGSTOP)
-        if job.in_hand(worker):
-            return
+    """Stops the worker with a chunk in hand and no transaction open."""
+
+    def is_frozen() -> bool:
+        worker.child.freeze()
+        if job.in_hand(worker) and not job.site.open_transactions():
+            return True
         worker.child.thaw()
-    raise AssertionError("the worker was never at work")
+        return False
+
+    wait_until(is_frozen, "a worker frozen at work", timeout_s=SOON_S)

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,27 +17,6 @@ HOSTILE = "a\nb\r\x1b[31mred\x00\x7f\x85\u2028\u202ec"
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    before = [
-        (known, known.handlers[:], known.level, known.propagate)
-        for known in root.manager.loggerDict.values()
-        if isinstance(known, logging.Logger)
-    ]
-    yield
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    root.handlers = handlers
-    root.setLevel(level)
-    for logger, its_handlers, its_level, propagate in before:
-        logger.handlers = its_handlers
-        logger.setLevel(its_level)
-        logger.propagate = propagate
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
