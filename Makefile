@@ -2,12 +2,14 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test coverage lint format lock upgrade clean
+.PHONY: help install install-dev run test coverage lint format lock upgrade audit sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Other projects' clients, which tests run; their pins are not ours.
 CLIENTS := $(VENV)-clients
+# What looks for known vulnerabilities; its pins are not ours either.
+AUDIT := $(VENV)-audit
 # The first Python on PATH that is new enough; PYTHON=/path/to/python overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -49,6 +51,12 @@ $(CLIENTS)/.installed: backend/tests/clients/requirements.lock | $(BIN)/python
 	@$(CLIENTS)/bin/python -m pip $(FROM_LOCK) $<
 	@touch $@
 
+$(AUDIT)/.installed: backend/requirements-audit.lock | $(BIN)/python
+	@echo "Installing what looks for known vulnerabilities"
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip $(FROM_LOCK) $<
+	@touch $@
+
 run: $(VENV)/.installed ## Serve on 127.0.0.1:8000 with an example model (HOST=, PORT=, DATA_DIR=)
 	@exec $(BIN)/mlforge serve --example
 
@@ -81,8 +89,17 @@ lock: $(VENV)/.installed-dev ## Write the lock files after a change of pyproject
 upgrade: $(VENV)/.installed-dev ## Write the lock files with the newest versions
 	cd backend && ../$(BIN)/python -m scripts.lock --upgrade
 
+# --strict: a package that could not be looked up has not been audited.
+audit: $(VENV)/.installed-dev $(AUDIT)/.installed ## Look for known vulnerabilities and missing patches (asks the package index)
+	cd backend && ../$(BIN)/python -m scripts.newest
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --requirement backend/requirements.lock
+
+sbom: $(AUDIT)/.installed ## Write backend/sbom.json, the bill of materials (CycloneDX)
+	$(AUDIT)/bin/cyclonedx-py requirements --output-reproducible --output-file backend/sbom.json backend/requirements.lock
+
 clean: ## Remove the environment and what tools left; never ./data
-	rm -rf $(VENV) $(CLIENTS) backend/*.egg-info backend/build backend/htmlcov backend/coverage.xml
+	rm -rf $(VENV) $(CLIENTS) $(AUDIT) backend/*.egg-info backend/build backend/htmlcov
+	rm -rf backend/coverage.xml backend/sbom.json
 	rm -rf backend/.coverage backend/.coverage.* .mypy_cache backend/.mypy_cache backend/.ruff_cache
 	rm -rf backend/.pytest_cache backend/.import_linter_cache backend/.hypothesis
 	find backend -name __pycache__ -type d -prune -exec rm -rf {} +

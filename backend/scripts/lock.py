@@ -1,8 +1,8 @@
 """Writes the lock files from pyproject.toml, or checks that they are fresh.
 
-requirements.lock is what MLForge runs with, requirements-dev.lock adds the tools;
-the clients of other projects that tests run have a lock of their own. All hold every
-platform's hashes and no address.
+requirements.lock is what MLForge runs with, requirements-dev.lock adds the tools; what
+looks for known vulnerabilities and the clients of other projects that tests run have
+locks of their own. All hold every platform's hashes and no address.
 """
 
 import argparse
@@ -17,9 +17,11 @@ BACKEND = Path(__file__).resolve().parents[1]
 RUNTIME_LOCK = "requirements.lock"
 DEV_LOCK = "requirements-dev.lock"
 CLIENTS_LOCK = "tests/clients/requirements.lock"
-LOCKS = (RUNTIME_LOCK, DEV_LOCK, CLIENTS_LOCK)
+AUDIT_LOCK = "requirements-audit.lock"
+LOCKS = (RUNTIME_LOCK, DEV_LOCK, CLIENTS_LOCK, AUDIT_LOCK)
 PROJECT = ("pyproject.toml", "--group=build")
 CLIENTS = ("tests/clients/requirements.in",)
+AUDIT = ("requirements-audit.in",)
 
 
 def compile_locks(folder: Path, *, upgrade: bool) -> None:
@@ -29,6 +31,7 @@ def compile_locks(folder: Path, *, upgrade: bool) -> None:
     constraint = f"--constraints={folder / RUNTIME_LOCK}"
     _compile(folder / DEV_LOCK, *PROJECT, "--extra=dev", constraint, upgrade=upgrade)
     _compile(folder / CLIENTS_LOCK, *CLIENTS, upgrade=upgrade)
+    _compile(folder / AUDIT_LOCK, *AUDIT, upgrade=upgrade)
 
 
 def _compile(lock: Path, *options: str, upgrade: bool) -> None:

@@ -21,9 +21,10 @@ OURS = ("api", "worker", "migrate")
 SETTINGS = {name.upper() for name in Settings.model_fields}
 COMMANDS = set(typer.main.get_group(cli).commands)
 DOCKERFILE = (BACKEND / "Dockerfile").read_text()
-WORKFLOW: dict[Any, Any] = yaml.safe_load(
-    (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-)
+WORKFLOWS = ROOT / ".github" / "workflows"
+WORKFLOW: dict[Any, Any] = yaml.safe_load((WORKFLOWS / "ci.yml").read_text())
+AUDIT: dict[Any, Any] = yaml.safe_load((WORKFLOWS / "audit.yml").read_text())
+UNITS = {"mlforge.service": "serve", "mlforge-worker.service": "worker"}
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -182,14 +183,54 @@ def make_targets() -> set[str]:
 def test_the_workflow_runs_make_targets_and_nothing_else() -> None:
     # YAML reads the key `on` as true.
     assert set(WORKFLOW[True]) == {"push", "pull_request"}
-    assert set(WORKFLOW["jobs"]) == {"lint", "test"}
-    for job in WORKFLOW["jobs"].values():
-        runs = [step["run"] for step in job["steps"] if "run" in step]
-        assert runs
-        for run in runs:
-            program, target = run.split()
-            assert program == "make"
-            assert target in make_targets()
+    assert commands_of(WORKFLOW) == {"lint": ["make lint"], "test": ["make test"]}
+    assert {"lint", "test"} <= make_targets()
+
+
+def commands_of(workflow: dict[Any, Any]) -> dict[str, list[str]]:
+    return {
+        name: [step["run"] for step in job["steps"] if "run" in step]
+        for name, job in workflow["jobs"].items()
+    }
+
+
+def test_what_we_depend_on_is_audited_every_day() -> None:
+    assert set(AUDIT[True]) == {"schedule", "workflow_dispatch"}
+    assert commands_of(AUDIT) == {"audit": ["make sbom", "make audit"]}
+    assert {"sbom", "audit"} <= make_targets()
+
+
+def unit_of(name: str) -> list[tuple[str, str]]:
+    """The lines of a systemd unit; a key may come more than once."""
+    lines = (ROOT / "deploy" / name).read_text().splitlines()
+    pairs = [line.split("=", 1) for line in lines if line[:1].isalpha()]
+    return [(key, value) for key, value in pairs]
+
+
+@pytest.mark.parametrize(("name", "command"), UNITS.items())
+def test_a_unit_runs_a_command_of_the_cli_with_settings(
+    name: str, command: str
+) -> None:
+    unit = dict(unit_of(name))
+    assert unit["ExecStart"] == f"/opt/mlforge/bin/mlforge {command}"
+    assert command in COMMANDS
+    given = dict(pair.split("=") for pair in unit["Environment"].split())
+    assert given.pop("ORT_DISABLE_TELEMETRY") == "1"
+    assert set(given) <= SETTINGS
+    assert given["DATA_DIR"] == f"/var/lib/{unit['StateDirectory']}"
+    grace_s = Settings(_env_file=None).shutdown_grace_s
+    assert int(unit["TimeoutStopSec"]) > grace_s
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_grants_nothing_but_its_folder(name: str) -> None:
+    unit = dict(unit_of(name))
+    assert unit["User"] != "root"
+    assert unit["CapabilityBoundingSet"] == unit["AmbientCapabilities"] == ""
+    assert unit["ProtectSystem"] == "strict"
+    assert unit["NoNewPrivileges"] == unit["RestrictNamespaces"] == "yes"
+    # What confines the children that look at uploads must be let through.
+    assert "landlock_restrict_self" in unit["SystemCallFilter"]
 
 
 def test_the_workflow_uploads_the_coverage_that_the_tests_write() -> None:
