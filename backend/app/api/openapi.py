@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.api.pages import guarded
 from app.api.security_docs import FORBIDDEN, UNAUTHORIZED, secure
 from app.schemas.errors import Problem
 from app.schemas.examples import PARAMETERS
@@ -85,21 +86,23 @@ def _give_examples(parameters: list[dict[str, Any]]) -> None:
 
 async def _swagger(request: Request) -> HTMLResponse:
     root = request.scope.get("root_path", "")
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title="MLForge API",
         swagger_js_url=f"{root}{ASSETS_URL}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{ASSETS_URL}/swagger-ui.css",
         swagger_favicon_url=f"{root}{ASSETS_URL}/favicon.png",
     )
+    return guarded(page)
 
 
 async def _redoc(request: Request) -> HTMLResponse:
     root = request.scope.get("root_path", "")
-    return get_redoc_html(
+    page = get_redoc_html(
         openapi_url=f"{root}/openapi.json",
         title="MLForge API",
         redoc_js_url=f"{root}{ASSETS_URL}/redoc.standalone.js",
         redoc_favicon_url=f"{root}{ASSETS_URL}/favicon.png",
         with_google_fonts=False,
     )
+    return guarded(page)

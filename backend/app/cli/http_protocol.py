@@ -1,5 +1,6 @@
-"""HTTP/1.1 with bounds that uvicorn leaves open: the size of a request's head, and
-how long a client may take to send it or stay silent in its body.
+"""HTTP/1.1 with bounds that uvicorn leaves open: the size of a request's head, how
+long a client may take to send it, the pace of its body, and how many connections
+there may be.
 
 Predictions that need no waiting are answered right here."""
 
@@ -14,11 +15,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.api.errors import problem_bytes
 from app.api.express import EXPRESS, LARGEST_BODY, Express
 from app.api.openapi import PROBLEM
-from app.errors import HeadTooLarge, InvalidRequest, MLForgeError
+from app.cli.body_pace import BodyPace
+from app.cli.room import most_connections
+from app.errors import HeadTooLarge, InvalidRequest, MLForgeError, Overloaded
 from app.kit.ids import new_id
 
 # Of the length of a body that could be small.
 _DIGITS = 9
+# For every answer: a body is what its type says, whatever a browser thinks of it.
+NOSNIFF = ("x-content-type-options", "nosniff")
 _OK = STATUS_LINE[200]
 _LENGTH_LETTERS = len(b"content-length")
 
@@ -31,6 +36,9 @@ class GuardedProtocol(HttpToolsProtocol):
     body_idle_s: ClassVar[float] = 30.0
     unread_max_bytes: ClassVar[int] = 1024 * 1024
     look_every_s: ClassVar[float] = 2.0
+    connections_max: ClassVar[int] = most_connections()
+    # How long a connection with nothing under way is kept when there is no room.
+    settling_s: ClassVar[float] = 1.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -46,11 +54,32 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         # The body of a request that may be answered here, as far as it has come.
         self._held: bytes | None = None
+        self._pace = BodyPace(self.body_idle_s)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._heard_at = self._head_since = time.monotonic()
         self._watch = self.loop.call_later(self.look_every_s, self._look)
+        if len(self.connections) > self.connections_max:
+            self._make_room()
+
+    @property
+    def may_go(self) -> bool:
+        """Whether no request is under way: its client only has to connect again."""
+        if self._held is not None:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        since = self._heard_at if self._head_since is None else self._head_since
+        return time.monotonic() - since > self.settling_s
+
+    def _make_room(self) -> None:
+        """One that waits for nothing goes; where all are at work, the newcomer does."""
+        for other in self.connections:
+            if isinstance(other, GuardedProtocol) and other.may_go:
+                other.transport.close()
+                return
+        self._refuse(Overloaded("Too many connections are open; try again soon."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
@@ -79,6 +108,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.headers = []
         self._body_bytes = -1
         self._unread_bytes = 0
+        self._pace = BodyPace(self.body_idle_s)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_since is None:
@@ -95,7 +125,13 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._begin()
 
+    def on_chunk_header(self) -> None:
+        self._pace.chunk_came()
+        if self._pace.is_crumbled and not self.transport.is_closing():
+            self._refuse(InvalidRequest("The body comes in too many small chunks."))
+
     def on_body(self, body: bytes) -> None:
+        self._pace.came(len(body))
         if self._held is not None:
             self._held += body
         elif self.cycle.response_complete:
@@ -167,8 +203,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_since is not None:
             if now - self._head_since > self.head_timeout_s:
                 self.transport.close()
-        elif now - self._heard_at > self._patience_s():
+        elif now - self._heard_at > self._patience_s() or self._is_slow():
             self.transport.close()
+
+    def _is_slow(self) -> bool:
+        """Whether the client sends its body slower than a body must come."""
+        if self._patience_s() == self.body_idle_s:
+            self._pace.waited(self.look_every_s)
+        return self._pace.is_too_slow
 
     def _patience_s(self) -> float:
         """How long the client may be silent: in a body, between requests, or, while
@@ -184,11 +226,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: MLForgeError) -> None:
         request_id = new_id()
         body = problem_bytes(error, request_id)
-        head = (
-            f"content-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
-            f"x-request-id: {request_id}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(STATUS_LINE[error.status] + head.encode() + body)
+        headers = {
+            "content-type": PROBLEM,
+            "content-length": str(len(body)),
+            "x-request-id": request_id,
+            "connection": "close",
+            **dict([NOSNIFF]),
+            **error.headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(STATUS_LINE[error.status] + head.encode() + b"\r\n" + body)
         self.transport.close()
 
 

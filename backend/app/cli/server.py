@@ -10,7 +10,7 @@ import typer
 import uvicorn
 
 from app.cli.announce import Listening
-from app.cli.http_protocol import GuardedProtocol
+from app.cli.http_protocol import NOSNIFF, GuardedProtocol
 from app.config import Settings
 from app.kit.interpreter import settle
 from app.main import create_app
@@ -40,6 +40,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                headers=[NOSNIFF],
                 timeout_graceful_shutdown=settings.shutdown_grace_s,
             )
         )

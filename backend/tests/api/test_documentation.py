@@ -1,6 +1,8 @@
 """The OpenAPI document is whole, its examples run, its pages need no internet."""
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -244,3 +246,24 @@ async def test_the_root_leads_to_a_page(client: httpx.AsyncClient) -> None:
     answer = await client.get("/", follow_redirects=True)
     assert answer.status_code == 200
     assert "html" in answer.headers["content-type"]
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_a_page_runs_its_own_scripts_and_no_others(
+    client: httpx.AsyncClient, page: str
+) -> None:
+    answer = await client.get(page)
+    directives = [
+        part.split() for part in answer.headers["content-security-policy"].split(";")
+    ]
+    policy = {name: set(values) for name, *values in directives}
+    inline = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    hashes = {
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+        for script in inline
+    }
+    assert policy["script-src"] == {"'self'"} | hashes
+    assert policy["default-src"] == {"'self'"}
+    assert policy["frame-ancestors"] == policy["object-src"] == {"'none'"}
+    assert policy["img-src"] == {"'self'", "data:"}
+    assert answer.headers["referrer-policy"] == "same-origin"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import orjson
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_body
-from app.cli.http_protocol import GuardedProtocol
+from app.cli.http_protocol import NOSNIFF, GuardedProtocol
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -20,6 +21,8 @@ class Hasty(GuardedProtocol):
     head_timeout_s: ClassVar[float] = 0.2
     body_idle_s: ClassVar[float] = 0.2
     look_every_s: ClassVar[float] = 0.05
+    connections_max: ClassVar[int] = 3
+    settling_s: ClassVar[float] = 0.1
 
 
 class Echo:
@@ -27,12 +30,17 @@ class Echo:
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
+        self.release = asyncio.Event()
+        self.arrived = asyncio.Semaphore(0)
         self.scope: Scope = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         self.scope = scope
+        if scope["path"] == "/held":
+            self.arrived.release()
+            await self.release.wait()
         if scope["path"] == "/refused":
             await send({"type": "http.response.start", "status": 401})
             await send({"type": "http.response.body", "body": b"no"})
@@ -56,7 +64,13 @@ def echo() -> Echo:
 @pytest.fixture
 async def port(echo: Echo) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        echo, port=0, http=Hasty, lifespan="off", log_config=None, access_log=False
+        echo,
+        port=0,
+        http=Hasty,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        headers=[NOSNIFF],
     )
     server = uvicorn.Server(config)
     config.load()
@@ -70,10 +84,10 @@ async def connect(port: int) -> Stream:
     return await asyncio.open_connection("127.0.0.1", port)
 
 
-async def answer_to(port: int, sent: bytes) -> bytes:
+async def answer_to(port: int, sent: bytes, *, read_s: float = 10) -> bytes:
     reader, writer = await connect(port)
     writer.write(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(read_s):
         answer = await reader.read()
     writer.close()
     return answer
@@ -84,6 +98,7 @@ def problem(answer: bytes) -> dict[str, Any]:
     assert b"application/problem+json" in head
     found: dict[str, Any] = orjson.loads(body)
     assert found["request_id"].encode() in head
+    assert b"x-content-type-options: nosniff" in head
     return found
 
 
@@ -93,6 +108,7 @@ HEAD = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 async def test_a_whole_request_is_answered(port: int) -> None:
     answer = await answer_to(port, HEAD + b"content-length: 3\r\n\r\nabc")
     assert answer.startswith(b"HTTP/1.1 200")
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
     assert answer.endswith(b"\r\n\r\n3")
 
 
@@ -172,3 +188,87 @@ async def test_a_small_body_that_was_refused_keeps_the_connection(port: int) -> 
     answer = await answer_to(port, refused + b"a" * 100_000 + next_one)
     assert answer.startswith(b"HTTP/1.1 401")
     assert answer.endswith(b"\r\n\r\n3")
+
+
+async def test_a_body_that_trickles_is_cut(port: int, echo: Echo) -> None:
+    reader, writer = await connect(port)
+    writer.write(HEAD + b"content-length: 100000\r\n\r\n")
+    async with asyncio.timeout(10):
+        try:
+            while not echo.left.is_set():
+                writer.write(b"a")
+                await writer.drain()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(echo.left.wait(), 0.02)
+        except ConnectionError:
+            pass
+        assert await read_to_the_end(reader) == b""
+        await echo.left.wait()
+    writer.close()
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """What comes before the peer closes, or resets what it had not read."""
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
+async def test_a_body_in_crumbs_is_refused(port: int) -> None:
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    reader, writer = await connect(port)
+    writer.write(head + b"1\r\na\r\n" * 70_000)
+    async with asyncio.timeout(20):
+        found = problem(await reader.read())
+    assert (found["status"], found["code"]) == (400, "invalid_request")
+    assert "small chunks" in found["detail"]
+    writer.close()
+
+
+async def test_many_chunks_that_carry_something_pass(port: int) -> None:
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    answer = await answer_to(
+        port, head + b"1\r\na\r\n" * 60_000 + b"0\r\n\r\n", read_s=30
+    )
+    assert answer.endswith(b"60000")
+
+
+HELD = b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def test_an_idle_connection_makes_room_for_a_new_one(
+    port: int, echo: Echo
+) -> None:
+    streams = [await connect(port) for _ in range(3)]
+    for _, writer in streams[1:]:
+        writer.write(HELD)
+    closed = asyncio.create_task(streams[0][0].read())
+    async with asyncio.timeout(10):
+        while not closed.done():
+            newcomer = await answer_to(port, HEAD + b"content-length: 3\r\n\r\nabc")
+        assert await closed == b""
+        assert newcomer.endswith(b"\r\n\r\n3")
+        echo.release.set()
+        for reader, _ in streams[1:]:
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+    for _, writer in streams:
+        writer.close()
+
+
+async def test_a_connection_beyond_those_at_work_is_refused(
+    port: int, echo: Echo
+) -> None:
+    streams = [await connect(port) for _ in range(3)]
+    for _, writer in streams:
+        writer.write(HELD)
+    for _ in streams:
+        await echo.arrived.acquire()
+    answer = await answer_to(port, b"")
+    found = problem(answer)
+    assert (found["status"], found["code"]) == (503, "overloaded")
+    assert b"Retry-After: 1" in answer
+    echo.release.set()
+    for reader, writer in streams:
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
