@@ -58,6 +58,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Makes the headers of all answers, which may be asked for before its loop runs.
+        await self.on_tick(0)
         await super().startup(sockets)
         if not self.started:
             return

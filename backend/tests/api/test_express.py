@@ -115,6 +115,8 @@ def test_both_ways_say_the_same(server: LiveServer) -> None:
         assert express.status_code == usual.status_code, name
         assert stable(express.content) == stable(usual.content), name
         assert named(express) == named(usual), name
+        for answer in (express, usual):
+            assert answer.headers["x-content-type-options"] == "nosniff", name
 
 
 def test_of_several_ids_the_first_that_can_be_sent_back_counts(
