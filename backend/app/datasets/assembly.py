@@ -69,8 +69,7 @@ def _text(
 ) -> Iterator[bytes]:
     yield header(schema, to).encode()
     for batch in _batches(parts):
-        for text in text_pieces(batch, schema, to, None):
-            yield text.encode()
+        yield from text_pieces(batch, schema, to, None)
 
 
 def _result(parts: Sequence[Path], recipe: Recipe) -> Iterator[bytes]:
