@@ -18,7 +18,7 @@ class FileLimits:
     line_bytes: int = 16 * MIB
     # Of a span of text, and of what is read of it at a time.
     span_bytes: int = 64 * MIB
-    block_bytes: int = 8 * MIB
+    block_bytes: int = 4 * MIB
     # Of rows of a table that are held together, each value counted for itself.
     batch_bytes: int = 16 * MIB
     columns: int = 16384
