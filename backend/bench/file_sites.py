@@ -116,9 +116,11 @@ class Crew:
 
 
 @contextmanager
-def apart(folder: Path) -> Iterator[tuple[Deployment, Crew]]:
+def apart(
+    folder: Path, settings: Mapping[str, object] | None = None
+) -> Iterator[tuple[Deployment, Crew]]:
     """PostgreSQL and Redis, and as many workers as are wanted."""
-    site = Site(folder, {**_SETTINGS, "job_lease_s": 30.0})
+    site = Site(folder, {**_SETTINGS, "job_lease_s": 30.0, **(settings or {})})
     crew = Crew(site)
     try:
         yield Deployment("PostgreSQL, Redis", site.server.url, crew.roles), crew

@@ -1,13 +1,15 @@
 """One file job with one worker and with two, beside the plain loop in one process and
 in two.
 
-    python -m bench.files_workers [--rows 2000000] [--rounds 3] [--format csv] [--out F]
+    python -m bench.files_workers [--rows 2000000] [--rounds 3] [--format csv]
+        [--concurrency 2] [--out FILE]
 
 The four take turns on the same file; a round's ratio is that of the two within it, and
 the median over the rounds is the result. Two loops have half of the rows each. The job
 counts from the end of its upload to its own, so with planning and putting together; the
 loop from when its processes are ready. Where two loops are not nearly twice as fast as
-one, the machine has no two free cores, and two workers can't be either.
+one, the machine has no two free cores, and two workers can't be either. A worker has
+`--concurrency` chunks in hand (`JOB_CONCURRENCY`), so that one alone may use two cores.
 """
 
 import argparse
@@ -77,7 +79,8 @@ def measured(options: argparse.Namespace, folder: Path) -> list[dict[str, float]
     for path in (half, other):
         write_rows(path, format_, names, options.rows // 2)
     rounds = []
-    with apart(folder / "site") as (site, crew):
+    settings = {"job_concurrency": options.concurrency}
+    with apart(folder / "site", settings) as (site, crew):
         site.upload(export)
         for _ in range(options.rounds):
             took = {}
@@ -97,7 +100,8 @@ def page(rounds: list[dict[str, float]], options: argparse.Namespace) -> str:
         return f"{median(one[name] / one[to] for one in rounds):.2f}"
 
     lines = [
-        f"{options.rows:,} rows of 18 floats, {options.format}, {machine.today()}, "
+        f"{options.rows:,} rows of 18 floats, {options.format}, {options.concurrency} chunks in "
+        f"hand, {machine.today()}, "
         f"medians of {options.rounds}: {json.dumps(machine.describe())}",
         *(f"{n}: {median(one[n] for one in rounds):,.0f} rows/s" for n in rounds[0]),
         f"two loops beside one: {ratio('loop 2', 'loop 1')}",
@@ -114,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--format", choices=list(FileFormat), default="csv")
+    parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
