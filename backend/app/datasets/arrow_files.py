@@ -4,9 +4,10 @@ A file is a stream with a word before it and a directory behind: read as a strea
 directory need not be believed.
 """
 
+import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -42,9 +43,10 @@ def _broken_is_bad() -> Iterator[None]:
 def count_rows(path: Path, check: Check) -> int:
     """Raises PayloadTooLarge where a batch would unpack to too much."""
     rows = 0
-    with _stream(path) as buffer:
+    with _stream(path) as (buffer, forget):
         for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(buffer)):
             check()
+            forget()
             size = message_bytes(message)
             if size > _BATCH_BYTES:
                 raise PayloadTooLarge(
@@ -58,17 +60,23 @@ def count_rows(path: Path, check: Check) -> int:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A reader of a file whose messages were checked."""
-    with _stream(path) as buffer:
+    with _stream(path) as (buffer, _):
         yield pa.ipc.open_stream(buffer)
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[Any]:
-    with _broken_is_bad(), pa.memory_map(str(path)) as file:
-        head = file.read(len(ARROW_FILE))
-        start = _FILE_START if head == ARROW_FILE else 0
-        file.seek(start)
-        yield file.read_buffer(file.size() - start)
+def _stream(path: Path) -> Iterator[tuple[Any, Callable[[], None]]]:
+    """Its bytes, and what lets those that were looked at leave memory again: a large
+    batch is no more in memory as a whole than a large file is."""
+    with path.open("rb") as file:
+        body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = _FILE_START if body[: len(ARROW_FILE)] == ARROW_FILE else 0
+
+    def forget() -> None:
+        body.madvise(mmap.MADV_DONTNEED)
+
+    with _broken_is_bad():
+        yield pa.py_buffer(body).slice(start), forget
 
 
 def recut_arrow(
@@ -79,7 +87,8 @@ def recut_arrow(
     count_rows(source, check)
     partial = plain.with_name(f"{plain.name}.partial")
     try:
-        with opened(source) as reader, partial.open("wb") as file:
+        with _stream(source) as (buffer, forget), partial.open("wb") as file:
+            reader = pa.ipc.open_stream(buffer)
             schema = plain_schema(reader.schema)
             cutter = _Cutter(chunk_rows)
             size = SizeSum("The Arrow file", source.stat().st_size, limits)
@@ -88,6 +97,7 @@ def recut_arrow(
                     size.add(batch_bytes(batch))
                     writer.write_batch(batch)
                     cutter.take(batch.num_rows)
+                    forget()
             file.flush()
             os.fsync(file.fileno())
         partial.replace(plain)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +22,9 @@ from app.kit.offload import Check
 
 _GROUP_ROWS: Final = 131_072
 _GROUP_BYTES: Final = 32 * MIB
+# Of an Arrow stream: what stands before a message, with its length, and the end.
+_PREFIX: Final = struct.Struct("<II")
+_END: Final = _PREFIX.pack(0xFFFFFFFF, 0)
 
 
 class Sink(Protocol):
@@ -59,9 +63,13 @@ def convert(parts: Sequence[Path], recipe: Recipe, to: FileFormat) -> Iterator[b
         yield from _result(parts, recipe)
         return
     schema = ResultSchema.of(recipe)
-    make = _text if to in TEXTS else _binary
     with given_back():
-        yield from make(parts, schema, to)
+        if to in TEXTS:
+            yield from _text(parts, schema, to)
+        elif to is FileFormat.ARROW:
+            yield from _arrow(parts, schema)
+        else:
+            yield from _parquet(parts, schema)
 
 
 def _text(
@@ -69,8 +77,7 @@ def _text(
 ) -> Iterator[bytes]:
     yield header(schema, to).encode()
     for batch in _batches(parts):
-        for text in text_pieces(batch, schema, to, None):
-            yield text.encode()
+        yield from text_pieces(batch, schema, to, None)
 
 
 def _result(parts: Sequence[Path], recipe: Recipe) -> Iterator[bytes]:
@@ -134,12 +141,25 @@ class _Outbox:
         return data
 
 
-def _binary(
-    parts: Sequence[Path], schema: ResultSchema, to: FileFormat
-) -> Iterator[bytes]:
+def _arrow(parts: Sequence[Path], schema: ResultSchema) -> Iterator[bytes]:
+    """The parts are streams of one schema, so their batches, byte by byte, are one."""
+    yield schema.message()
+    for part in parts:
+        path = file_of(part, FileFormat.ARROW)
+        left = path.stat().st_size - len(_END)
+        with path.open("rb") as file:
+            _, size = _PREFIX.unpack(file.read(_PREFIX.size))
+            left -= file.seek(_PREFIX.size + size)
+            while data := file.read(min(MIB, left)):
+                left -= len(data)
+                yield data
+    yield _END
+
+
+def _parquet(parts: Sequence[Path], schema: ResultSchema) -> Iterator[bytes]:
     outbox = _Outbox()
-    make = pa.ipc.new_stream if to is FileFormat.ARROW else _parquet_writer
-    with make(pa.PythonFile(outbox, mode="w"), schema.arrow) as writer:
+    file = pa.PythonFile(outbox, mode="w")
+    with _parquet_writer(file, schema.arrow) as writer:
         for table in _groups(parts, schema):
             writer.write_table(table)
             yield outbox.taken()

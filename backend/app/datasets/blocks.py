@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from app.datasets.base import Span
 from app.engine.values import Array
@@ -73,8 +74,8 @@ class Block(Protocol):
         """The columns that the result repeats, as Arrow arrays."""
         ...
 
-    def prefixes(self) -> Sequence[str] | None:
-        """The row's own text, where the result goes on behind it."""
+    def prefixes(self) -> Any | None:
+        """An array of the rows' own texts, where the result goes on behind them."""
         ...
 
 
@@ -171,3 +172,18 @@ def _stacked(parts: list[Mapping[str, Array]]) -> Mapping[str, Array]:
 def is_run(rows: Array) -> bool:
     """Whether they follow each other without a gap."""
     return bool(len(rows)) and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+
+
+def some_of(array: Any, rows: Array) -> Any:
+    """These rows of an Arrow array."""
+    if is_run(rows):
+        return array.slice(int(rows[0]), len(rows))
+    return array.take(pa.array(rows))
+
+
+def cast_or_none(array: Any, kind: Any) -> Any | None:
+    """None where a value is none of the type."""
+    try:
+        return array.cast(kind)
+    except pa.ArrowInvalid:
+        return None

@@ -4,11 +4,9 @@ exactly what predict makes of the same cells."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from app.codecs.base import Target
 from app.codecs.coercion import Column, in_column, substitutes
@@ -17,20 +15,17 @@ from app.codecs.csv_rows import quoted
 from app.codecs.csv_text import numbers_of
 from app.codecs.features import elements_of
 from app.datasets.base import Span
-from app.datasets.blocks import THE_ROW, Block, Fault, is_run
+from app.datasets.blocks import THE_ROW, Block, Fault, cast_or_none, some_of
 from app.datasets.cell_faults import cell_faults
-from app.datasets.csv_records import Records, read_records
+from app.datasets.csv_columns import CSVColumns, is_number, plain_numbers
+from app.datasets.csv_records import Records
 from app.datasets.feature_types import numbers_as
 from app.datasets.limits import FileLimits
 from app.datasets.text_pieces import Extent, Piece, pieces
 from app.datasets.text_records import csv_ends
-from app.datasets.texts import csv_cells
+from app.datasets.texts import csv_cells, joined
 from app.engine.tensors import ElementType
 from app.engine.values import Array
-
-# A whole number below is the same, read as an integer or as a float.
-_EXACT: Final = 2.0**53
-_FLOATS: Final = frozenset({"float16", "float32", "float64"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,68 +65,85 @@ class CSVReader:
         filled = records.filled()
         if len(self.columns) > 1 and not filled.all():
             records, lines = records.some(filled), lines[filled]
-        table, broken = read_records(records, self.columns)
-        texts = records.texts() if self.verbatim and self.is_whole else None
-        return CSVBlock(self, lines, table, broken, texts)
+        columns = CSVColumns(records, self.columns, self._floats())
+        return CSVBlock(self, lines, columns, records)
+
+    def _floats(self) -> frozenset[str]:
+        """The columns that need not be read as texts."""
+        if not self.target.signature.inputs:
+            return frozenset()
+        elements = elements_of(self.target).items()
+        floats = {name for name, element in elements if is_number(element)}
+        if self.verbatim and not self.is_whole:
+            floats -= {field.name for field in self.included}
+        return frozenset(floats.intersection(self.columns))
 
 
 @dataclass(frozen=True, slots=True)
 class CSVBlock:
-    """`table` holds texts: null where a cell holds nothing, the empty string where it
-    holds two quotes."""
-
     reader: CSVReader
     lines: Array
-    table: Any
-    broken: Mapping[int, Fault]
-    texts: list[str] | None
+    columns: CSVColumns
+    records: Records
+
+    @property
+    def broken(self) -> Mapping[int, Fault]:
+        return self.columns.broken
 
     def tensors(self, rows: Array) -> Mapping[str, Array]:
-        table = self._rows(rows)
         target = self.reader.target
         fills = substitutes(elements_of(target), target.nulls)
 
         def read(name: str, element: ElementType) -> Column:
-            return _values(table.column(name), element, fills.get(name))
+            # A row that is read alone may be about to be refused, in predict's words.
+            numbers = self.columns.numbers(name) if len(rows) > 1 else None
+            found = None
+            if numbers is not None:
+                found = _filled(some_of(numbers, rows), element, fills.get(name))
+            if found is not None:
+                return found
+            return _values(
+                some_of(self.columns.texts(name), rows), element, fills.get(name)
+            )
 
-        names = tuple(table.column_names)
-        sheet = Sheet(names, len(rows), read, _place, "line 1")
+        sheet = Sheet(self.reader.columns, len(rows), read, _place, "line 1")
         return table_of(sheet, target).tensors
 
     def cell_faults(self, rows: Array) -> Mapping[int, Fault]:
-        table = self._rows(rows)
-
         def read(name: str, element: ElementType) -> Column:
-            return _exact_values(_whole(table.column(name)), element)
+            return _exact_values(some_of(self.columns.texts(name), rows), element)
 
         found = cell_faults(read, self.reader.target)
         return {int(rows[at]): fault for at, fault in found.items()}
 
-    def _rows(self, rows: Array) -> Any:
-        if is_run(rows):
-            return self.table.slice(int(rows[0]), len(rows))
-        return self.table.take(pa.array(rows))
-
     def inputs(self) -> Sequence[Any]:
-        return [
-            _typed(_whole(self.table.column(field.name)), field.type)
-            for field in self.reader.included
-        ]
+        return [self._input(field.name, field.type) for field in self.reader.included]
 
-    def prefixes(self) -> Sequence[str] | None:
+    def _input(self, name: str, kind: Any) -> Any:
+        """Null where a cell is not of the type."""
+        if pa.types.is_string(kind):
+            return self.columns.texts(name)
+        numbers = self.columns.numbers(name)
+        found = None if numbers is None else cast_or_none(numbers, kind)
+        return _typed(self.columns.texts(name), kind) if found is None else found
+
+    def prefixes(self) -> Any | None:
+        if not self.reader.verbatim:
+            return None
         names = [field.name for field in self.reader.included]
-        texts = self.texts
-        if texts is None and self.reader.verbatim and names:
-            cells = [csv_cells(_whole(self.table.column(name))) for name in names]
-            return list(map(",".join, zip(*cells, strict=True)))
-        if texts is None or not self.broken:
-            return texts
-        # What is broken is written anew, so that the result is not.
-        shown = self.table.take(pa.array(list(self.broken))).to_pylist()
-        for at, row in zip(self.broken, shown, strict=True):
-            values = [row[name] for name in names]
+        if not self.reader.is_whole:
+            cells = [csv_cells(self.columns.texts(name)) for name in names]
+            return joined(*cells, between=",") if cells else None
+        texts = self.records.texts()
+        return texts if not self.broken else self._mended(texts.to_pylist(), names)
+
+    def _mended(self, texts: list[str], names: Sequence[str]) -> Any:
+        """What is broken is written anew, so that the result is not."""
+        columns = [self.columns.texts(name) for name in names]
+        for at in self.broken:
+            values = [column[at].as_py() for column in columns]
             texts[at] = ",".join("" if v is None else quoted(v) for v in values)
-        return texts
+        return pa.array(texts, pa.string())
 
 
 def _place(_at: int, name: str) -> str:
@@ -139,33 +151,25 @@ def _place(_at: int, name: str) -> str:
 
 
 def _typed(texts: Any, kind: Any) -> Any:
-    """Null where a cell is not of the type."""
-    if pa.types.is_string(kind):
-        return texts
-    if not pa.types.is_boolean(kind) and _plain_numbers(texts.drop_null()) is not None:
-        try:
-            return pc.cast(pc.cast(texts, pa.float64()), kind)
-        except pa.ArrowInvalid:
-            pass  # A fraction, where whole numbers are wanted: cell by cell.
+    if not pa.types.is_boolean(kind):
+        floats = cast_or_none(texts, pa.float64())
+        if floats is not None and plain_numbers(floats) is not None:
+            found = cast_or_none(floats, kind)
+            if found is not None:
+                return found
     cells: list[str | None] = texts.to_pylist()
     return numbers_as(numbers_of([cell or "" for cell in cells]), kind)
 
 
-def _whole(column: Any) -> Any:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _values(column: Any, element: ElementType, fill: object) -> Column:
+def _values(texts: Any, element: ElementType, fill: object) -> Column:
     """`fill` stands for a null, unless it is None."""
-    texts = _whole(column) if isinstance(column, pa.ChunkedArray) else column
     # A row that is read alone may be about to be refused, in predict's own words.
-    is_fast = len(texts) > 1 and ("int" in element.name or element.name in _FLOATS)
-    if is_fast and not texts.null_count:
-        numbers = _plain_numbers(texts)
-        if numbers is not None:
-            return numbers
-    elif is_fast and element.name in _FLOATS and isinstance(fill, int | float):
-        return _filled(texts, element, fill)
+    if len(texts) > 1 and is_number(element):
+        floats = cast_or_none(texts, pa.float64())
+        if floats is not None and plain_numbers(floats) is not None:
+            found = _filled(floats, element, fill)
+            if found is not None:
+                return found
     return _exact_values(texts, element)
 
 
@@ -177,27 +181,11 @@ def _exact_values(texts: Any, element: ElementType) -> list[Any]:
     return numbers_of([cell or "" for cell in cells])
 
 
-def _filled(texts: Any, element: ElementType, fill: object) -> Column:
-    """Where the others are plain, all of them are numbers at once."""
-    found = _values(texts.drop_null(), element, None)
-    if not isinstance(found, np.ndarray):
-        return _exact_values(texts, element)
-    there = texts.is_valid().to_numpy(zero_copy_only=False)
-    values = np.full(len(texts), fill, dtype=np.float64)
-    values[there] = found
-    return values
-
-
-def _plain_numbers(texts: Any) -> Array | None:
-    """None where a cell is more than a number whose meaning is plain: NaN, too large,
-    `-0` (the integer, which has no sign)."""
-    try:
-        values: Array = pc.cast(texts, pa.float64()).to_numpy()
-    except pa.ArrowInvalid:
-        return None
-    if not len(values) or not np.abs(values).max() < _EXACT:
-        return None
-    zeros = values == 0
-    if zeros.any() and np.signbit(values[zeros]).any():
-        return None
+def _filled(floats: Any, element: ElementType, fill: object) -> Array | None:
+    """None where there is a null for which nothing stands."""
+    if floats.null_count:
+        if not element.is_float or not isinstance(fill, int | float):
+            return None
+        floats = floats.fill_null(float(fill))
+    values: Array = floats.to_numpy()
     return values

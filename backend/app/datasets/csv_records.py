@@ -12,10 +12,12 @@ import pyarrow.csv
 from app.codecs.csv_text import EMPTY, cells_of
 from app.datasets.blocks import Fault, fault_of, shown
 from app.datasets.text_records import is_well_quoted
+from app.datasets.texts import strings
 from app.engine.values import Array
 from app.errors import InvalidRequest
 
 _NEWLINES: Final = b"\r\n"
+_NO_NUMBERS: Final[frozenset[str]] = frozenset()
 
 Faults = dict[int, Fault]
 
@@ -44,28 +46,49 @@ class Records:
     def some(self, which: Array) -> "Records":
         return Records(self.data, self.starts[which], self.ends[which])
 
-    def texts(self) -> list[str]:
-        """Each as it is written, without its newline."""
-        if b'"' not in self.data:
-            is_windows = b"\r" in self.data
-            newline = "\r\n" if is_windows else "\n"
-            lines = self.data.decode("utf-8", "replace").split(newline)
-            if not lines[-1]:
-                lines.pop()
-            is_mixed = is_windows and self.data.count(b"\r") != self.data.count(b"\n")
-            if len(lines) == len(self.starts) and not is_mixed:
-                return lines
-        return [record.decode("utf-8", "replace") for record in self]
+    def texts(self) -> Any:
+        """Each as it is written, without its newline, as an array of strings."""
+        newline = _newline_of(self.data)
+        if newline and _is_utf8(self.data):
+            lengths = self.ends - self.starts - len(newline)
+            if not self.data.endswith(newline):
+                lengths[-1] += len(newline)
+            contents = self.data.replace(newline, b"")
+            # It is less where a newline is inside of quotes.
+            if lengths.sum() == len(contents):
+                offsets = np.concatenate([[0], np.cumsum(lengths)])
+                return strings(offsets.astype(np.int32), contents)
+        texts = [record.decode("utf-8", "replace") for record in self]
+        return pa.array(texts, pa.string())
 
 
-def read_records(records: Records, columns: Sequence[str]) -> tuple[Any, Faults]:
-    """A table of texts with a row for each record, null where a cell holds nothing;
-    and the rows that are broken, of which it holds what can be shown."""
+def read_records(
+    records: Records, columns: Sequence[str], numbers: frozenset[str]
+) -> tuple[Any, Faults]:
+    """A table with a row for each record, null where a cell holds nothing, and the
+    rows that are broken, of which it holds what can be shown. Its columns are texts;
+    those of `numbers` are float64 where pyarrow takes all of their cells for some."""
     if is_well_quoted(records.data) and _is_utf8(records.data):
-        table = _by_pyarrow(records.data, columns)
-        if table is not None and table.num_rows == len(records.starts):
-            return table, {}
+        for floats in dict.fromkeys((numbers, _NO_NUMBERS)):
+            table = _by_pyarrow(records.data, columns, floats)
+            if table is not None and table.num_rows == len(records.starts):
+                return table, {}
     return _one_by_one(records, columns)
+
+
+def read_texts(records: Records, columns: Sequence[str], name: str) -> Any:
+    """One column, of records that `read_records` found none broken of."""
+    table = _by_pyarrow(records.data, columns, _NO_NUMBERS, only=[name])
+    assert table is not None, "what was read with numbers is read without"
+    return table.column(name)
+
+
+def _newline_of(data: bytes) -> bytes:
+    """The one that all of its lines end with, if there is one."""
+    feeds, returns = data.count(b"\n"), data.count(b"\r")
+    if not returns or not feeds:
+        return b"\r" if returns else b"\n"
+    return b"\r\n" if feeds == returns == data.count(b"\r\n") else b""
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -78,8 +101,14 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _by_pyarrow(data: bytes, columns: Sequence[str]) -> Any | None:
+def _by_pyarrow(
+    data: bytes,
+    columns: Sequence[str],
+    floats: frozenset[str],
+    only: Sequence[str] = (),
+) -> Any | None:
     """None where it refuses something."""
+    types = dict.fromkeys(columns, pa.string()) | dict.fromkeys(floats, pa.float64())
     try:
         return pyarrow.csv.read_csv(
             pa.py_buffer(data),
@@ -92,7 +121,8 @@ def _by_pyarrow(data: bytes, columns: Sequence[str]) -> Any | None:
             convert_options=pyarrow.csv.ConvertOptions(
                 # It is known to be UTF-8.
                 check_utf8=False,
-                column_types=dict.fromkeys(columns, pa.string()),
+                column_types=types,
+                include_columns=only,
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,

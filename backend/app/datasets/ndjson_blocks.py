@@ -5,17 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import numpy as np
 import orjson
 import pyarrow as pa
 
 from app.codecs.base import Target
-from app.codecs.coercion import in_column
-from app.codecs.features import Row, build_table
+from app.codecs.coercion import Column, in_column
+from app.codecs.columns import Sheet, table_of
+from app.codecs.features import Row, build_table, elements_of
 from app.datasets.base import Span
-from app.datasets.blocks import Block, Fault, place, shown
+from app.datasets.blocks import (
+    THE_ROW,
+    Block,
+    Fault,
+    cast_or_none,
+    place,
+    shown,
+    some_of,
+)
 from app.datasets.feature_types import feature_type, numbers_as
 from app.datasets.limits import FileLimits
+from app.datasets.ndjson_columns import NDJSONColumns, read_columns
+from app.datasets.ndjson_lines import Lines, filled_lines
 from app.datasets.text_pieces import Extent, Piece, pieces
 from app.datasets.text_records import ndjson_ends
 from app.engine.tensors import ElementType
@@ -26,11 +36,13 @@ _NOTHING: Final[Row] = {}
 
 @dataclass(frozen=True, slots=True)
 class NDJSONReader:
-    """`included` are the fields of the result that are repeated; `verbatim` if it
+    """`columns` are the names that the file's first objects have, `included` the
+    fields of the result that are repeated; `verbatim` if it
     repeats each object, with all of its fields (`is_whole`) or those alone.
     No object may have a name of `taken`, those of the result's own columns."""
 
     target: Target
+    columns: tuple[str, ...]
     included: tuple[Any, ...]
     verbatim: bool
     is_whole: bool
@@ -47,21 +59,28 @@ class NDJSONReader:
             yield from self._of_piece(piece, rows)
 
     def _of_piece(self, piece: Piece, rows: int) -> Iterator[Block]:
-        texts, lines = _lines(piece)
-        for at in range(0, len(texts), rows):
-            yield self._block(texts[at : at + rows], lines[at : at + rows])
+        lines = filled_lines(piece)
+        count = len(lines.starts)
+        for at in range(0, count, rows):
+            yield self.block(lines.some(at, min(at + rows, count)))
 
-    def _block(self, texts: list[bytes], lines: Array) -> Block:
+    def block(self, lines: Lines) -> "NDJSONBlock":
+        columns = read_columns(lines, self.columns, self.elements())
+        if columns is not None:
+            return NDJSONBlock(self, lines, columns, {}, [])
         objects: list[Row] = []
         broken: dict[int, Fault] = {}
-        for at, text in enumerate(texts):
+        for at, text in enumerate(lines.texts()):
             found = self._object(text)
             if isinstance(found, Fault):
                 broken[at] = found._replace(text=shown(text.strip()))
                 objects.append(_NOTHING)
             else:
                 objects.append(found)
-        return NDJSONBlock(self, lines, objects, broken, texts)
+        return NDJSONBlock(self, lines, None, broken, objects)
+
+    def elements(self) -> Mapping[str, ElementType]:
+        return elements_of(self.target) if self.target.signature.inputs else {}
 
     def _object(self, text: bytes) -> Row | Fault:
         try:
@@ -81,32 +100,84 @@ class NDJSONReader:
 
 @dataclass(frozen=True, slots=True)
 class NDJSONBlock:
+    """`objects` are parsed already where there are no `columns`."""
+
     reader: NDJSONReader
-    lines: Array
-    objects: list[Row]
+    rows: Lines
+    columns: NDJSONColumns | None
     broken: Mapping[int, Fault]
-    texts: list[bytes]
+    parsed: list[Row]
+
+    @property
+    def lines(self) -> Array:
+        return self.rows.numbers
+
+    @property
+    def objects(self) -> list[Row]:
+        if not self.parsed:
+            self.parsed.extend(map(orjson.loads, self.rows.texts()))
+        return self.parsed
 
     def tensors(self, rows: Array) -> Mapping[str, Array]:
+        # A row that is read alone may be about to be refused, in predict's words.
+        if self.columns is not None and len(rows) > 1:
+            return self._typed_tensors(self.columns, rows)
         some = [self.objects[at] for at in rows.tolist()]
         return build_table(some, self.reader.target, place, in_column).tensors
+
+    def _typed_tensors(
+        self, columns: NDJSONColumns, rows: Array
+    ) -> Mapping[str, Array]:
+        def read(name: str, element: ElementType) -> Column:
+            values = some_of(columns.column(name), rows)
+            if element.is_string:
+                texts: list[str] = values.to_pylist()
+                return texts
+            numbers: Array = values.to_numpy(zero_copy_only=False)
+            return numbers
+
+        def cell(_: int, name: str) -> str:
+            return in_column(THE_ROW, name)
+
+        sheet = Sheet(self.reader.columns, len(rows), read, cell, THE_ROW)
+        return table_of(sheet, self.reader.target).tensors
 
     def cell_faults(self, rows: Array) -> Mapping[int, Fault]:
         """None: a row alone costs little here."""
         return {}
 
     def inputs(self) -> Sequence[Any]:
-        return [_column(self.objects, field) for field in self.reader.included]
+        elements = self.reader.elements()
+        return [
+            self._input(field, is_feature=field.name in elements)
+            for field in self.reader.included
+        ]
 
-    def prefixes(self) -> Sequence[str] | None:
+    def _input(self, field: Any, *, is_feature: bool) -> Any:
+        found = None
+        if self.columns is not None:
+            found = (
+                cast_or_none(self.columns.column(field.name), field.type)
+                if is_feature
+                else self.columns.texts(field.name)
+            )
+        return _column(self.objects, field) if found is None else found
+
+    def prefixes(self) -> Any | None:
         """Each object up to its last brace."""
         if not self.reader.verbatim:
             return None
-        if self.reader.is_whole:
-            return [
-                "{" if at in self.broken else _opened(text)
-                for at, text in enumerate(self.texts)
-            ]
+        if not self.reader.is_whole:
+            return pa.array(self._chosen(), pa.string())
+        if not self.broken and self.rows.are_regular():
+            return self.rows.opened()
+        texts = [
+            "{" if at in self.broken else _opened(text)
+            for at, text in enumerate(self.rows.texts())
+        ]
+        return pa.array(texts, pa.string())
+
+    def _chosen(self) -> list[str]:
         names = [field.name for field in self.reader.included]
         return [
             orjson.dumps({n: row[n] for n in names if n in row})[:-1].decode()
@@ -121,17 +192,6 @@ def fields_of(
     or truth values, all else as text."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: pa.field(name, feature_type(elements.get(name))) for name in names}
-
-
-def _lines(piece: Piece) -> tuple[list[bytes], Array]:
-    texts = piece.data.split(b"\n")
-    if not texts[-1]:
-        texts.pop()
-    lines = piece.lines()
-    filled = [bool(text) and not text.isspace() for text in texts]
-    if all(filled):
-        return texts, lines
-    return [t for t, f in zip(texts, filled, strict=True) if f], lines[np.array(filled)]
 
 
 def _opened(text: bytes) -> str:

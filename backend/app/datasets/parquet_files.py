@@ -25,7 +25,7 @@ _FOOTER_BYTES: Final = 256 * MIB
 _PAGE_BYTES: Final = 128 * MIB
 _PAGE_VALUES: Final = 32 * MIB
 _PAGES: Final = 20_000_000
-_PAGES_PER_CHECK: Final = 1000
+_PAGES_PER_CHECK: Final = 100
 _MEASURED_ROWS: Final = 65_536
 _DENSE_ROWS: Final = 256
 _TEXT: Final = "BYTE_ARRAY"
@@ -67,6 +67,8 @@ def _check_pages(
     for number, page in enumerate(page_sizes(body, footer, _PAGES)):
         if number % _PAGES_PER_CHECK == 0:
             check()
+            # What was looked at may leave memory again: a large file is not held.
+            body.madvise(mmap.MADV_DONTNEED)
         size += page.inflated_bytes
         values += page.values
         if page.inflated_bytes > _PAGE_BYTES or page.values > _PAGE_VALUES:

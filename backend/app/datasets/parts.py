@@ -55,7 +55,7 @@ class PartWriter:
         if self._text is not None:
             told = scored.prefixes
             for text in text_pieces(batch, self._schema, self._format, told):
-                self._text.write(text.encode())
+                self._text.write(text)
         if scored.errors:
             if self._errors is None:
                 self._errors = self._open(ERRORS)

@@ -41,7 +41,9 @@ def reader_of(recipe: Recipe, target: Target, limits: FileLimits) -> Reader:
     if format_ is FileFormat.ARROW:
         return TableReader(target, recipe.columns, schema.inputs, arrow_batches)
     taken = frozenset({schema.error, *(column.name for column in schema.outputs)})
-    return NDJSONReader(target, schema.inputs, is_repeated, is_whole, taken, limits)
+    return NDJSONReader(
+        *(target, recipe.columns, schema.inputs, is_repeated, is_whole, taken, limits)
+    )
 
 
 def plan_spans(

@@ -1,10 +1,11 @@
 """Rows of a result as CSV or NDJSON."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import orjson
+import pyarrow.compute as pc
 
 from app.codecs.csv_rows import quoted
 from app.datasets.limits import MIB
@@ -12,6 +13,7 @@ from app.datasets.result_schema import ResultSchema
 from app.datasets.tables import cut
 from app.datasets.texts import (
     csv_cells,
+    joined,
     json_texts,
     output_csv_cells,
     output_json_texts,
@@ -30,68 +32,66 @@ def header(schema: ResultSchema, to: FileFormat) -> str:
 
 
 def text_pieces(
-    batch: Any, schema: ResultSchema, to: FileFormat, prefixes: Sequence[str] | None
-) -> Iterator[str]:
-    """`text_rows` of a few rows at a time: as text, a number takes ten times its
+    batch: Any, schema: ResultSchema, to: FileFormat, prefixes: Any | None
+) -> Iterator[bytes]:
+    """`text_rows` of a few rows at a time: as text, a number takes several times its
     room."""
     cells = len(schema.inputs) + sum(column.width() for column in schema.outputs) + 1
     at = 0
     for part in cut(batch, _PIECE_BYTES, max(1, _PIECE_CELLS // cells)):
-        stop = at + part.num_rows
-        some = None if prefixes is None else prefixes[at:stop]
+        some = None if prefixes is None else prefixes.slice(at, part.num_rows)
         yield text_rows(part, schema, to, some)
-        at = stop
+        at += part.num_rows
 
 
 def text_rows(
-    batch: Any, schema: ResultSchema, to: FileFormat, prefixes: Sequence[str] | None
-) -> str:
-    """A line for every row of a record batch. `prefixes` are the lines up to the
-    outputs, where they are at hand."""
+    batch: Any, schema: ResultSchema, to: FileFormat, prefixes: Any | None
+) -> bytes:
+    """A line for every row of a record batch, in UTF-8. `prefixes` are the lines up
+    to the outputs, where they are at hand."""
+    if not batch.num_rows:
+        return b""
     write = _csv_rows if to is FileFormat.CSV else _ndjson_rows
-    lines = write(batch, schema, prefixes)
-    return "\n".join([*lines, ""])
+    return _contents(write(batch, schema, prefixes))
 
 
-def _csv_rows(
-    batch: Any, schema: ResultSchema, prefixes: Sequence[str] | None
-) -> Iterable[str]:
+def _contents(lines: Any) -> bytes:
+    """What an array of strings that nothing was cut of holds together."""
+    _, offsets, data = lines.buffers()
+    end = int(np.frombuffer(offsets, np.int32)[len(lines)])
+    return bytes(data.slice(0, end).to_pybytes())
+
+
+def _csv_rows(batch: Any, schema: ResultSchema, prefixes: Any | None) -> Any:
     width = len(schema.inputs)
-    columns: list[Iterable[str]] = []
+    columns = []
     if prefixes is None:
         columns += [csv_cells(array) for array in batch.columns[:width]]
     elif width:
         columns.append(prefixes)
     for array, column in zip(batch.columns[width:-1], schema.outputs, strict=True):
         columns += output_csv_cells(array, column)
-    reasons = batch.columns[-1]
-    if reasons.null_count == batch.num_rows:
-        columns.append(repeat("", batch.num_rows))
-    else:
-        columns.append(csv_cells(reasons))
-    return map(",".join, zip(*columns, strict=True))
+    return joined(*columns, joined(csv_cells(batch.columns[-1]), "\n"), between=",")
 
 
-def _ndjson_rows(
-    batch: Any, schema: ResultSchema, prefixes: Sequence[str] | None
-) -> Iterable[str]:
+def _ndjson_rows(batch: Any, schema: ResultSchema, prefixes: Any | None) -> Any:
     width = len(schema.inputs)
-    columns = []
+    members = []
     if prefixes is None:
         pairs = zip(schema.inputs, batch.columns, strict=False)
-        columns += [_keyed(field.name, json_texts(array)) for field, array in pairs]
+        members += [_member(field.name, json_texts(array)) for field, array in pairs]
     for array, column in zip(batch.columns[width:-1], schema.outputs, strict=True):
-        columns.append(_keyed(column.name, output_json_texts(array, column)))
-    columns.append(_keyed(schema.error, json_texts(batch.columns[-1])))
-    rows = map(",".join, zip(*columns, strict=True))
+        members.append(_member(column.name, output_json_texts(array, column)))
+    members.append(_member(schema.error, json_texts(batch.columns[-1])))
+    return joined(_begun(prefixes), joined(*members, between=","), "}\n")
+
+
+def _begun(prefixes: Any | None) -> Any:
+    """Up to the first member that follows."""
     if prefixes is None:
-        return [f"{{{row}}}" for row in rows]
-    return [
-        f"{prefix}{row}}}" if prefix == "{" else f"{prefix},{row}}}"
-        for prefix, row in zip(prefixes, rows, strict=True)
-    ]
+        return "{"
+    return pc.if_else(pc.equal(prefixes, "{"), prefixes, joined(prefixes, ","))
 
 
-def _keyed(name: str, texts: Sequence[str]) -> list[str]:
-    key = orjson.dumps(name).decode()
-    return [f"{key}:{text}" for text in texts]
+def _member(name: str, texts: Any) -> Any:
+    return joined(f"{orjson.dumps(name).decode()}:", texts)

@@ -35,7 +35,7 @@ class Scored:
     outputs: Sequence[Any]
     errors: Sequence[RowError]
     reasons: Any
-    prefixes: Sequence[str] | None
+    prefixes: Any | None
     count: int
 
     def batch(self, schema: ResultSchema) -> Any:

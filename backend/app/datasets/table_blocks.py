@@ -99,7 +99,7 @@ class TableBlock:
     def inputs(self) -> Sequence[Any]:
         return [self.batch.column(field.name) for field in self.included]
 
-    def prefixes(self) -> Sequence[str] | None:
+    def prefixes(self) -> None:
         return None
 
 

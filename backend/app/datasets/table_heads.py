@@ -66,10 +66,21 @@ def _plain(path: Path, kind: Kind, limits: FileLimits) -> Iterator[Path]:
         return
     plain = path.with_name(f"{path.name}.plain")
     try:
-        unpack(path, plain, kind.compression, limits, never_stopped)
+        _unpack(path, plain, kind, limits)
         yield plain
     finally:
         plain.unlink(missing_ok=True)
+
+
+def _unpack(path: Path, plain: Path, kind: Kind, limits: FileLimits) -> None:
+    """Whoever sends it waits, and the disk holds it, so there is a bound."""
+    most = limits.packed_table_bytes
+    if limits.input_bytes <= most:
+        unpack(path, plain, kind.compression, limits, never_stopped)
+        return
+    hint = f"for {kind.format} that is packed as a whole; send it as it is"
+    bounded = replace(limits, input_bytes=most)
+    unpack(path, plain, kind.compression, bounded, never_stopped, hint)
 
 
 def _parquet(path: Path, target: Target, limits: FileLimits) -> tuple[int, Any]:

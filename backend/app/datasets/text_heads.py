@@ -122,7 +122,11 @@ def _ndjson_columns(
     file = io.BytesIO(data)
     rest = whole_text(file)
     reader = NDJSONReader(
-        target, (), verbatim=False, is_whole=False, taken=frozenset(), limits=limits
+        *(target, (), ()),
+        verbatim=False,
+        is_whole=False,
+        taken=frozenset(),
+        limits=limits,
     )
     block = next(iter(reader.of_file(file, rest, limits.sample_rows)), None)
     objects: list[Row] = block.objects if isinstance(block, NDJSONBlock) else []

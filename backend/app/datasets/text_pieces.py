@@ -1,7 +1,7 @@
 """Text files by pieces of whole records, and their cut into spans."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -95,7 +95,9 @@ def plan_text(
     """Spans of at most `chunk_rows` records and, unless a record is longer, of at most
     `limits.span_bytes`."""
     cutter = _Cutter(extent, chunk_rows, limits.span_bytes)
-    for piece in pieces(file, extent, find_ends, limits):
+    # What fits into the processor's cache takes half the time.
+    small = replace(limits, block_bytes=min(limits.block_bytes, MIB))
+    for piece in pieces(file, extent, find_ends, small):
         cutter.take(piece)
         check()
     return cutter.finish()

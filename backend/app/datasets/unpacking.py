@@ -15,14 +15,22 @@ from app.errors import InvalidRequest, PayloadTooLarge
 from app.kit.offload import Check
 
 _HEAD_BYTES: Final = 16
+_ITS_SETTING: Final = "(JOB_MAX_INPUT_MB); send it in parts"
 
 
 class Unpacked:
     """The unpacked bytes of a file, in order."""
 
-    def __init__(self, file: Any, compression: Compression, limits: FileLimits) -> None:
+    def __init__(
+        self,
+        file: Any,
+        compression: Compression,
+        limits: FileLimits,
+        hint: str = _ITS_SETTING,
+    ) -> None:
         self._packed = file
         self._limits = limits
+        self._hint = hint
         self._size = 0
         self._name = str(compression)
         is_plain = compression is Compression.NONE
@@ -55,7 +63,7 @@ class Unpacked:
         if self._size > limits.input_bytes:
             raise PayloadTooLarge(
                 f"The file unpacks to more than {limits.input_bytes // MIB} MiB, the "
-                f"limit (JOB_MAX_INPUT_MB); send it in parts."
+                f"limit {self._hint}."
             )
         if self._is_plain or self._size <= limits.free_bytes:
             return
@@ -68,12 +76,16 @@ class Unpacked:
 
 @contextmanager
 def unpacked(
-    path: Path, compression: Compression, limits: FileLimits
+    path: Path,
+    compression: Compression,
+    limits: FileLimits,
+    hint: str = _ITS_SETTING,
 ) -> Iterator[Unpacked]:
+    """`hint` says whose limit `limits.input_bytes` is, and what to do about it."""
     with pa.OSFile(str(path)) as file:
         check_packing(file.read(_HEAD_BYTES), compression)
         file.seek(0)
-        yield Unpacked(file, compression, limits)
+        yield Unpacked(file, compression, limits, hint)
 
 
 def unpack(
@@ -82,11 +94,15 @@ def unpack(
     compression: Compression,
     limits: FileLimits,
     check: Check,
+    hint: str = _ITS_SETTING,
 ) -> None:
     """Durable, and there only as a whole."""
     partial = plain.with_name(f"{plain.name}.partial")
     try:
-        with unpacked(source, compression, limits) as stream, partial.open("wb") as out:
+        with (
+            unpacked(source, compression, limits, hint) as stream,
+            partial.open("wb") as out,
+        ):
             while data := stream.read(MIB):
                 out.write(data)
                 check()

@@ -197,4 +197,4 @@ def _none_scored(block: Block, faults: dict[int, Fault]) -> InvalidRequest:
 
 def _shown(scored: Scored, schema: ResultSchema) -> bytes:
     first = scored.batch(schema).slice(0, _SHOWN_ROWS)
-    return text_rows(first, schema, FileFormat.NDJSON, None).encode()
+    return text_rows(first, schema, FileFormat.NDJSON, None)

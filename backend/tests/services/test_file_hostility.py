@@ -113,6 +113,27 @@ async def test_a_bomb_ends_at_the_limit(one: Lab, packing: Compression) -> None:
     assert f"no valid {packing}" in detail or "8 MiB" in detail
 
 
+@pytest.mark.parametrize("name", ["x.parquet.gz", "x.arrow.gz"])
+async def test_a_table_packed_as_a_whole_is_unpacked_up_to_a_bound(
+    tmp_path: Path, name: str
+) -> None:
+    """Text is not: its first rows are enough to take it."""
+    limits = FileLimits(packed_table_bytes=MIB)
+    numbers = np.random.default_rng(1).random(MIB // 4)
+    table = pa.table(dict.fromkeys(NAMES, numbers))
+    body = (parquet_bytes if "parquet" in name else arrow_bytes)(table)
+    text = gzip.compress(b"a,b,c\n" + ROW * (MIB // 4), compresslevel=1)
+    async with lab(DOUBLED, tmp_path, limits) as one:
+        before = one.paths()
+        with pytest.raises(PayloadTooLarge, match="more than 1 MiB, the limit for"):
+            await one.examine(gzip.compress(body, compresslevel=1), name)
+        assert {path.name for path in one.paths()} == {
+            *(path.name for path in before),
+            "input",
+        }
+        assert (await one.examine(text, "x.csv.gz")).rows > 1000
+
+
 async def test_a_quote_that_is_never_closed_fails_its_rows_only(one: Lab) -> None:
     body = b'a,b,c\n1,2,3\n4,"5,6\n7,8,9\n'
     done = await one.run(body, "x.csv")

@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.datasets.limits import FileLimits
+from app.datasets.arrow_files import recut_arrow
+from app.datasets.limits import DEFAULT_LIMITS, FileLimits
+from app.datasets.parquet_files import plan_parquet
 from app.datasets.tables import plain_batches, plain_schema
+from app.enums import FileFormat
 from app.errors import PayloadTooLarge
 from tests import graphs
 from tests.codecs.tabular import arrow_bytes, parquet_bytes
@@ -78,6 +82,33 @@ async def test_texts_that_repeat_count_for_what_they_unpack_to(
     async with lab(model, tmp_path, limits) as one:
         with pytest.raises(PayloadTooLarge, match="JOB_MAX_INPUT_MB, and 2 times"):
             await one.run(body, name)
+
+
+@pytest.mark.parametrize("format_", [FileFormat.PARQUET, FileFormat.ARROW])
+def test_a_file_that_is_planned_does_not_stay_in_memory(
+    tmp_path: Path, format_: FileFormat
+) -> None:
+    """Its pages would count for the process, as long as it is mapped."""
+    batches = [RANDOM.random(MIB // 8) for _ in range(96)]
+    table = pa.table({"a": pa.chunked_array(batches)})
+    source = tmp_path / "x"
+    if format_ is FileFormat.PARQUET:
+        pq.write_table(table, source, use_dictionary=False, data_page_size=1 << 17)
+    else:
+        source.write_bytes(arrow_bytes(table))
+    seen: list[int] = []
+
+    def check() -> None:
+        seen.append(psutil.Process().memory_info().shared)
+
+    before = psutil.Process().memory_info().shared
+    if format_ is FileFormat.PARQUET:
+        plan_parquet(source, 1 << 17, DEFAULT_LIMITS, check)
+    else:
+        recut_arrow(source, tmp_path / "plain", 1 << 17, DEFAULT_LIMITS, check)
+    assert source.stat().st_size > 90 * MIB
+    assert len(seen) > 5
+    assert max(seen) - before < 48 * MIB
 
 
 def test_batches_are_cut_by_what_structs_and_bytes_hold() -> None:
