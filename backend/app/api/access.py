@@ -12,10 +12,12 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
+from app.auth.actor import acting, actor_of
 from app.auth.gate import OPEN, Access
 from app.auth.principal import Principal
 from app.enums import Scope as KeyScope
 from app.errors import MLForgeError
+from app.kit.peers import peer_address
 from app.services.job_lookup import job_not_found
 
 if TYPE_CHECKING:
@@ -67,13 +69,24 @@ class DeclaredRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Before anything of the body is read. A wrong method needs no key."""
         if self.methods and scope["method"] in self.methods:
-            await _admit(scope, self.access)
-            if self.access.lasting:
-                await self._handle_lasting(scope, receive, send)
-                return
-        await super().handle(scope, receive, send)
+            caller = await _admit(scope, self.access)
+            actor = actor_of(
+                caller,
+                via=f"{scope['method']} {self.path}",
+                peer=peer_of(scope),
+                request_id=scope["state"]["request_id"],
+            )
+            with acting(actor):
+                await self._handle_admitted(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
-    async def _handle_lasting(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_admitted(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not self.access.lasting:
+            await super().handle(scope, receive, send)
+            return
         lasting = _Lasting(scope, self.access, send)
         await super().handle(scope, receive, lasting.send)
         if lasting.refusal is not None:
@@ -110,7 +123,13 @@ def _undeclared(path: str, name: str) -> UndeclaredRoute:
     )
 
 
-async def _admit(scope: Scope, access: Access) -> None:
+def peer_of(scope: Scope) -> str | None:
+    """The caller's address, by a proxy on this machine or the one that sent it."""
+    client = scope.get("client")
+    return None if client is None else peer_address(client[0])
+
+
+async def _admit(scope: Scope, access: Access) -> Principal:
     runtime: Runtime = scope["app"].state.runtime
     caller = await runtime.identity.admit(
         access, scope["headers"], scope["query_string"]
@@ -118,6 +137,7 @@ async def _admit(scope: Scope, access: Access) -> None:
     scope["state"]["caller"] = caller
     if caller.pattern is not None:
         await _check_named(scope, runtime, caller)
+    return caller
 
 
 class _Lasting:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.preparing import fail, guarded, prepare, usable_settings
-from app.config import Settings
+from app.cli.preparing import fail, guarded, usable_settings, with_database
 from app.database import Database
 from app.enums import Scope
 from app.models.api_key import ApiKey
@@ -115,23 +114,10 @@ async def _all(keys: ApiKeys) -> list[ApiKey]:
 
 
 def _run(work: Callable[[ApiKeys], Awaitable[T]]) -> T:
-    return guarded(_on_database(usable_settings(), work))
-
-
-async def _on_database(
-    settings: Settings, work: Callable[[ApiKeys], Awaitable[T]]
-) -> T:
-    if not settings.database_url and not (settings.data_dir / "mlforge.db").exists():
-        fail(
-            f"There is no database in DATA_DIR={settings.data_dir}: set DATA_DIR or "
-            "DATABASE_URL to the server's, or make one with `mlforge migrate`."
-        )
-    await prepare(settings)
-    database = Database(settings.database_dsn, timeout_s=settings.database_timeout_s)
-    try:
+    async def on(database: Database) -> T:
         return await work(ApiKeys(database, _nobody_to_tell))
-    finally:
-        await database.close()
+
+    return guarded(with_database(usable_settings(), on, via="mlforge keys"))
 
 
 async def _nobody_to_tell() -> None:

@@ -10,10 +10,12 @@ import structlog
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 
+from app.auth.actor import Actor, acting, actor_of
 from app.auth.gate import API_KEY, AUTHORIZATION, Access
 from app.auth.principal import Principal
 from app.errors import Internal, MLForgeError
 from app.kit.ids import new_id
+from app.kit.peers import rpc_peer
 from app.kit.redaction import without_keys
 from app.observability.metrics import Metrics
 from app.rpc.status import code_of
@@ -88,6 +90,15 @@ class Rpc:
         ]
         self.caller = await self._identity.admit(self._access, keys)
 
+    @property
+    def actor(self) -> Actor:
+        return actor_of(
+            self.caller,
+            via=f"rpc {self.method}",
+            peer=rpc_peer(self.context.peer()),
+            request_id=self.request_id,
+        )
+
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return (("x-request-id", self.request_id), *self.trailer)
 
@@ -142,7 +153,8 @@ class Calls:
         self._metrics.inflight.inc()
         try:
             await rpc.admit()
-            return await answer()
+            with acting(rpc.actor):
+                return await answer()
         except MLForgeError as error:
             note_failure(error)
             await rpc.fail(error, code_of(error))

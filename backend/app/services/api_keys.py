@@ -12,10 +12,11 @@ from app.auth.principal import PATTERN_RULE, is_pattern
 from app.auth.tokens import new_token
 from app.crud import api_keys, registry_clock
 from app.database import Database, ReadSession, Session, after_commit
-from app.enums import Scope
+from app.enums import Action, Scope
 from app.errors import InvalidField, KeyNotFound, MLForgeError, StateForbids
 from app.models.api_key import ApiKey
 from app.models.base import utc_now
+from app.services.audit import note
 
 MOST_DAYS: Final = 3650
 MOST_OVERLAP_HOURS: Final = 24 * 90
@@ -88,7 +89,9 @@ class ApiKeys:
     async def create(self, new: NewKey) -> MadeKey:
         new.check()
         async with self._changing() as db:
-            return await add(db, new)
+            made = await add(db, new)
+            note_made(db, made.row)
+            return made
 
     async def create_first(self, keep: Callable[[str], Awaitable[None]]) -> bool:
         """Makes an admin key where there never was a key, and has its token kept
@@ -101,6 +104,7 @@ class ApiKeys:
             if await api_keys.count_keys(db):
                 return False
             made = await add(db, NewKey("first start", frozenset({Scope.ADMIN})))
+            note_made(db, made.row)
             await keep(made.token)
         return True
 
@@ -128,6 +132,8 @@ class ApiKeys:
             ends = now + overlap
             old.expires_at = min(old.expires_at or ends, ends)
             old.successor = made.row.id
+            hours = overlap / timedelta(hours=1)
+            note(db, Action.KEY_ROTATE, key_id, to=made.row.id, overlap_hours=hours)
             return made
 
     async def revoke(self, key_id: str, *, force: bool = False) -> None:
@@ -145,6 +151,7 @@ class ApiKeys:
                     "it with force."
                 )
             row.revoked_at = now
+            note(db, Action.KEY_REVOKE, key_id, force=force or None)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[Session]:
@@ -176,6 +183,18 @@ async def add(db: Session, new: NewKey) -> MadeKey:
     if new.lifetime is not None:
         row.expires_at = row.created_at + new.lifetime
     return MadeKey(await api_keys.add_key(db, row), made.token)
+
+
+def note_made(db: Session, row: ApiKey) -> None:
+    note(
+        db,
+        Action.KEY_CREATE,
+        row.id,
+        name=row.name,
+        scopes=row.scopes,
+        model_pattern=row.model_pattern,
+        expires_at=row.expires_at,
+    )
 
 
 def scopes_of(row: ApiKey) -> frozenset[Scope]:

@@ -14,12 +14,13 @@ from app.crud.jobs import NewFile, NewJob
 from app.database import Database, ReadSession, after_commit
 from app.datasets.base import Included, Recipe, ResultFile, RowError
 from app.datasets.parts import ERRORS, file_of
-from app.enums import JobStatus, Priority
+from app.enums import Action, JobStatus, Priority
 from app.errors import StateForbids
 from app.jobs.doorbell import Doorbell
 from app.models.job import Job
 from app.services.file_records import errors_from_json, files_from_json
 from app.services.job_lookup import find_by_key, get_by_key, get_job
+from app.services.job_notes import note_job
 from app.services.job_options import JobOptions
 from app.services.jobs import RANK, PinnedVersion
 
@@ -97,6 +98,7 @@ class FileJobs:
             job = await crud.add_file(db, self._new_job(new), file)
             if job is not None:
                 after_commit(db, partial(self._doorbell.ring, job_id))
+                note_job(db, Action.JOB_SUBMIT, job)
         if job is None:
             await self._files.remove(job_id)
             async with self._database.reading() as db:

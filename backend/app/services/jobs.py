@@ -11,7 +11,7 @@ from app.crud import job_retries
 from app.crud import jobs as crud
 from app.crud.jobs import JobFilter, NewJob, StoredResult
 from app.database import Database, after_commit
-from app.enums import JobKind, JobStatus, Priority, RetryRows
+from app.enums import Action, JobKind, JobStatus, Priority, RetryRows
 from app.errors import InvalidField, StateForbids
 from app.jobs.doorbell import Doorbell
 from app.kit.refs import BadRef, Id, Name, NameVersion, parse_ref
@@ -25,6 +25,7 @@ from app.services.job_lookup import (
     job_not_found,
     normal_id,
 )
+from app.services.job_notes import note_job
 from app.services.job_watch import JobWatch
 
 ENDED: Final = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
@@ -119,6 +120,7 @@ class Jobs:
             job = await crud.add(db, new)
             if job is not None:
                 after_commit(db, partial(self._doorbell.ring, job.id))
+                note_job(db, Action.JOB_SUBMIT, job)
                 return job
         async with self._database.reading() as db:
             return await get_by_key(db, request.idempotency_key, request.fingerprint)
@@ -192,6 +194,7 @@ class Jobs:
                     "running job can be cancelled"
                 )
             has_ended = await crud.cancel(db, job)
+            note_job(db, Action.JOB_CANCEL, job)
         if has_ended:
             self._watch.ended(job.id)
         return job
@@ -216,6 +219,7 @@ class Jobs:
             else:
                 await job_retries.requeue(db, job)
             after_commit(db, partial(self._doorbell.ring, job.id))
+            note_job(db, Action.JOB_RETRY, job)
         return job
 
     async def delete(self, job_id: str) -> None:
@@ -228,6 +232,7 @@ class Jobs:
                     "when it has ended"
                 )
             await crud.remove(db, job)
+            note_job(db, Action.JOB_DELETE, job)
             if job.kind is JobKind.FILE:
                 after_commit(db, partial(self._remove_files, job.id))
 

@@ -10,6 +10,7 @@ from app.crud import models, versions
 from app.database import Database, ReadSession
 from app.engine.inspect import Inspector
 from app.engine.inspection import Inspection
+from app.enums import Action
 from app.errors import MLForgeError, VersionExists
 from app.kit.versions import next_version
 from app.models.version import Version
@@ -18,6 +19,7 @@ from app.services.fields import NewVersion
 from app.services.metadata import check_feature_names, check_rules
 from app.services.records import artifact_columns
 from app.services.validation import committed_columns
+from app.services.version_notes import note_version
 from app.services.version_rules import COMMITTED
 
 
@@ -90,7 +92,9 @@ class OneShotUpload:
                 **artifact_columns(artifact),
                 **columns,
             )
-            return Uploaded(await versions.add_version(change.db, row), created=True)
+            row = await versions.add_version(change.db, row)
+            note_version(change.db, Action.MODEL_UPLOAD, row, sha256=row.file_hash)
+            return Uploaded(row, created=True)
 
     async def _next(self, db: ReadSession, name: str) -> str:
         reserved = [version for other, version in self._under_way if other == name]

@@ -11,7 +11,7 @@ from app.crud import aliases, versions
 from app.crud.versions import VersionFilter
 from app.database import Database
 from app.engine.inspect import Inspector
-from app.enums import VersionStatus
+from app.enums import Action, VersionStatus
 from app.errors import FileNotUploaded
 from app.kit.versions import version_order
 from app.models.version import Version
@@ -23,6 +23,7 @@ from app.services.records import artifact_columns, artifact_of, record_of
 from app.services.references import get_highest, get_model, get_named, get_version
 from app.services.traffic import Traffic
 from app.services.validation import Validation
+from app.services.version_notes import note_alias, note_patch, note_version
 from app.services.version_rules import (
     check_ready,
     check_takes_file,
@@ -88,7 +89,9 @@ class Registry:
                 description=new.description,
                 model_metadata=new.metadata,
             )
-            return await versions.add_version(change.db, row)
+            row = await versions.add_version(change.db, row)
+            note_version(change.db, Action.MODEL_CREATE, row)
+            return row
 
     async def check_takes_file(self, ref: str) -> None:
         """Raises what `upload` would raise, before the file has come."""
@@ -106,6 +109,7 @@ class Registry:
             row.status = VersionStatus.UPLOADED
             row.error_message = None
             change.touch(row.model)
+            note_version(change.db, Action.MODEL_UPLOAD, row, sha256=row.file_hash)
             return row
 
     async def validate(self, ref: str) -> Version:
@@ -125,6 +129,7 @@ class Registry:
                 row.feature_names = feature_names_for(row, data["feature_names"])
             set_metadata(row, metadata_with(row.model_metadata, rest))
             change.touch(row.model)
+            note_version(change.db, Action.MODEL_REGISTER, row)
             return row
 
     async def list_versions(
@@ -159,6 +164,7 @@ class Registry:
             if patch.is_default is not None:
                 await set_default(change, row, is_default=patch.is_default)
             change.touch(row.model)
+            note_patch(change.db, row, patch)
             return row
 
     async def delete(self, ref: str) -> None:
@@ -168,6 +174,7 @@ class Registry:
             change.touch(row.model)
             await change.db.flush()
             await versions.delete_version(change.db, row.id)
+            note_version(change.db, Action.MODEL_DELETE, row)
 
     async def versions_of(self, name: str) -> Sequence[Version]:
         """Highest first."""
@@ -201,6 +208,7 @@ class Registry:
             check_ready(row, f'point the alias "{alias}" at it')
             await aliases.put_alias(change.db, row.model_id, alias, row.id)
             change.touch(row.model)
+            note_alias(change.db, Action.ALIAS_SET, name, alias, version=version)
             return row
 
     async def delete_alias(self, name: str, alias: str) -> None:
@@ -209,6 +217,7 @@ class Registry:
             if not await aliases.delete_alias(change.db, model.id, alias):
                 raise alias_missing(name, alias)
             change.touch(model)
+            note_alias(change.db, Action.ALIAS_DELETE, name, alias)
 
     async def artifact_of(self, ref: str) -> StoredVersion:
         """Raises FileNotUploaded for a version without a file."""
@@ -227,6 +236,7 @@ class Registry:
             row = await get_version(change.db, ref)
             row.cache_epoch += 1
             change.touch(row.model)
+            note_version(change.db, Action.CACHE_CLEAR, row)
             return row.id
 
     async def referenced_digests(self) -> set[str]:
