@@ -3,6 +3,11 @@
 from enum import StrEnum
 
 
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
 class VersionStatus(StrEnum):
     """pending -> uploaded -> validating -> ready | error; ready <-> archived."""
 

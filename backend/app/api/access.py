@@ -12,12 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from app.auth.actor import acting, actor_of
+from app.auth.actor import Arrival, acting, actor_of
 from app.auth.gate import OPEN, Access
 from app.auth.principal import Principal
 from app.enums import Scope as KeyScope
 from app.errors import MLForgeError
-from app.kit.peers import peer_address
 from app.services.job_lookup import job_not_found
 
 if TYPE_CHECKING:
@@ -69,14 +68,13 @@ class DeclaredRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Before anything of the body is read. A wrong method needs no key."""
         if self.methods and scope["method"] in self.methods:
-            caller = await _admit(scope, self.access)
-            actor = actor_of(
-                caller,
-                via=f"{scope['method']} {self.path}",
-                peer=peer_of(scope),
-                request_id=scope["state"]["request_id"],
+            arrival = Arrival(
+                f"{scope['method']} {self.path}",
+                _peer_of(scope),
+                scope["state"]["request_id"],
             )
-            with acting(actor):
+            caller = await _admit(scope, self.access, arrival)
+            with acting(actor_of(caller, arrival)):
                 await self._handle_admitted(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
@@ -123,16 +121,16 @@ def _undeclared(path: str, name: str) -> UndeclaredRoute:
     )
 
 
-def peer_of(scope: Scope) -> str | None:
-    """The caller's address, by a proxy on this machine or the one that sent it."""
+def _peer_of(scope: Scope) -> str | None:
+    """The caller's address, by itself or by a proxy that is trusted."""
     client = scope.get("client")
-    return None if client is None else peer_address(client[0])
+    return None if client is None else client[0]
 
 
-async def _admit(scope: Scope, access: Access) -> Principal:
+async def _admit(scope: Scope, access: Access, arrival: Arrival) -> Principal:
     runtime: Runtime = scope["app"].state.runtime
     caller = await runtime.identity.admit(
-        access, scope["headers"], scope["query_string"]
+        access, scope["headers"], arrival, scope["query_string"]
     )
     scope["state"]["caller"] = caller
     if caller.pattern is not None:

@@ -1,23 +1,33 @@
-"""Who changes something now, and by which call: what the audit log tells of a change."""
+"""Who changes something now, and by which call: what the audit log tells of a change,
+and what the quotas hold it to."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from contextvars import ContextVar, Token
+from typing import Final, NamedTuple
 
+from app.auth.limits import NO_LIMITS, KeyLimits
 from app.auth.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """`name`: the id of an API key, or who acts without one. `via`: the route, RPC or
-    command. `peer`: the address of the caller."""
+class Arrival(NamedTuple):
+    """How a call came. `via`: the route, RPC or command. `peer`: the address of the
+    caller."""
 
-    name: str
     via: str | None = None
     peer: str | None = None
     request_id: str | None = None
+
+
+NOWHERE: Final = Arrival()
+
+
+class Actor(NamedTuple):
+    """`name`: the id of an API key, or who acts without one. `owner`: whose the things
+    are that it makes; None where nobody counts them."""
+
+    name: str
+    arrival: Arrival = NOWHERE
+    owner: str | None = None
+    limits: KeyLimits = NO_LIMITS
 
 
 # What the program does of its own.
@@ -31,17 +41,24 @@ def current_actor() -> Actor:
     return _CURRENT.get()
 
 
-@contextmanager
-def acting(actor: Actor) -> Iterator[None]:
+class acting:  # noqa: N801 - reads as what is done inside
     """What happens inside, in this task and in those it starts, `actor` does."""
-    before = _CURRENT.set(actor)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(before)
+
+    # A generator would cost more than the rest of it, and every call passes here.
+    __slots__ = ("_actor", "_before")
+
+    _before: Token[Actor]
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def __enter__(self) -> None:
+        self._before = _CURRENT.set(self._actor)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._before)
 
 
-def actor_of(
-    caller: Principal, *, via: str, peer: str | None, request_id: str
-) -> Actor:
-    return Actor(caller.key_id or caller.name, via, peer, request_id)
+def actor_of(caller: Principal, arrival: Arrival) -> Actor:
+    name = caller.key_id or caller.name
+    return Actor(name, arrival, caller.owner, caller.limits)

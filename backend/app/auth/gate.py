@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.auth.keyring import Keyring
+from app.auth.limits import NO_LIMITS, KeyLimits
 from app.auth.principal import EVERYBODY, Principal, anonymous
+from app.auth.refusals import KeyRefused, MisplacedKey, MissingKey
 from app.auth.tokens import PREFIX, holds_token
 from app.enums import Scope
-from app.errors import Forbidden, Unauthorized
+from app.errors import Forbidden
 
 AUTHORIZATION: Final = b"authorization"
 API_KEY: Final = b"x-api-key"
@@ -49,22 +51,26 @@ class Gate:
     """`keyring` None: authentication is off, and everybody may do everything."""
 
     def __init__(
-        self, keyring: Keyring | None, *, without_key: Iterable[Scope] = ()
+        self,
+        keyring: Keyring | None,
+        *,
+        without_key: Iterable[Scope] = (),
+        limits: KeyLimits = NO_LIMITS,
     ) -> None:
         self.is_on = keyring is not None
         self._keyring = keyring
-        self._anonymous = anonymous(without_key)
+        self._anonymous = anonymous(without_key, limits)
 
     def admit(
         self, access: Access, headers: Iterable[tuple[bytes, bytes]], query: bytes = b""
     ) -> Principal:
-        """Raises Unauthorized or Forbidden."""
+        """Raises KeyRefused or Forbidden."""
         if self._keyring is None:
             return EVERYBODY
         if not access.scopes:
             return self._anonymous
         if PREFIX.encode() in query and holds_token(query):
-            raise Unauthorized(IN_QUERY)
+            raise MisplacedKey(IN_QUERY)
         token = _presented(headers)
         if token is None:
             return self._checked_anonymous(access)
@@ -96,14 +102,14 @@ class Gate:
             return self._anonymous
         try:
             return self._keyring.find(token)
-        except Unauthorized:
+        except KeyRefused:
             return None
 
     def _checked_anonymous(self, access: Access) -> Principal:
         caller = self._anonymous
         if not caller.scopes.isdisjoint(access.scopes):
             return caller
-        raise Unauthorized(
+        raise MissingKey(
             f"No API key was sent and this call needs one with the scope {access}: "
             f"send it as {_HOW}."
         )
@@ -149,7 +155,7 @@ def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             if scheme.lower() == _BEARER.strip():
                 found.add(key.strip())
             elif words.startswith(PREFIX.encode()):
-                raise Unauthorized(NO_BEARER)
+                raise MisplacedKey(NO_BEARER)
     if len(found) > 1:
-        raise Unauthorized(TWO_KEYS)
+        raise MisplacedKey(TWO_KEYS)
     return found.pop() if found else None

@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 import typer
 from pydantic import ValidationError
 
-from app.auth.actor import Actor, acting
+from app.auth.actor import Actor, Arrival, acting
 from app.cli.dotenv import unknown_in_dotenv
 from app.config import Settings
 from app.database import Database
@@ -81,7 +81,7 @@ async def with_database(
     await prepare(settings)
     database = Database(settings.database_dsn, timeout_s=settings.database_timeout_s)
     try:
-        with acting(Actor("cli", via)):
+        with acting(Actor("cli", Arrival(via))):
             return await work(database)
     finally:
         await database.close()

@@ -16,13 +16,12 @@ def peer_address(text: str | None) -> str | None:
     return None if found is None else str(found)
 
 
-def rpc_peer(text: str) -> str | None:
-    """The address in what gRPC calls a peer: `ipv4:1.2.3.4:56`, `ipv6:%5B::1%5D:56`."""
+def rpc_host(text: str) -> str | None:
+    """The host in what gRPC calls a peer: `ipv4:1.2.3.4:56`, `ipv6:%5B::1%5D:56`."""
     kind, _, rest = text.partition(":")
     if kind not in ("ipv4", "ipv6"):
         return None
-    host = unquote(rest).rpartition(":")[0]
-    return peer_address(host.strip("[]"))
+    return unquote(rest).rpartition(":")[0].strip("[]")
 
 
 def site_of(text: str | None) -> str:

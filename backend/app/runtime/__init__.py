@@ -157,7 +157,7 @@ class Parts:
         )
         self.pinned = PinnedModels(self.routes, self.runner, self.inference.pool)
         metrics.watch_providers(lambda: self.runner.providers_of(self.routes.ready()))
-        self.identity = Identity(settings, self.database, self.routes)
+        self.identity = Identity(settings, self.database, self.routes, metrics)
         self.traffic = self._traffic()
         self.registry = Registry(
             self.database, self.store, make_inspector(settings), self.traffic

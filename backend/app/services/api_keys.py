@@ -1,13 +1,14 @@
 """The use cases of API keys: make, list, rotate, revoke."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
+from app.auth.limits import LIMIT_NAMES, NO_LIMITS, KeyLimits
 from app.auth.principal import PATTERN_RULE, is_pattern
 from app.auth.tokens import new_token
 from app.crud import api_keys, registry_clock
@@ -35,9 +36,12 @@ class NewKey:
     scopes: frozenset[Scope]
     model_pattern: str | None = None
     lifetime: timedelta | None = None
+    limits: KeyLimits = NO_LIMITS
+    owner: str | None = None
 
     def check(self) -> None:
         """Raises InvalidField where a field breaks its rule."""
+        self.limits.check()
         if not 0 < len(self.name.strip()) <= _LONGEST_NAME or not (
             self.name.isprintable()
         ):
@@ -127,7 +131,14 @@ class ApiKeys:
             old = await _get(db, key_id)
             _check_rotates(old, now)
             lives = None if old.expires_at is None else old.expires_at - old.created_at
-            new = NewKey(old.name, scopes_of(old), old.model_pattern, lives)
+            new = NewKey(
+                old.name,
+                scopes_of(old),
+                old.model_pattern,
+                lives,
+                limits_of(old),
+                owner_of(old),
+            )
             made = await add(db, new)
             ends = now + overlap
             old.expires_at = min(old.expires_at or ends, ends)
@@ -135,6 +146,19 @@ class ApiKeys:
             hours = overlap / timedelta(hours=1)
             note(db, Action.KEY_ROTATE, key_id, to=made.row.id, overlap_hours=hours)
             return made
+
+    async def set_limits(self, key_id: str, limits: Mapping[str, Any]) -> ApiKey:
+        """Sets these limits by their names and leaves the others; None: the default.
+        Raises StateForbids for a key that is not valid any more."""
+        async with self._changing() as db:
+            row = await _get(db, key_id)
+            replace(limits_of(row), **limits).check()
+            if (status := status_of(row, utc_now())) != "active":
+                raise StateForbids(f"{row.id} is {status}: its limits say nothing.")
+            for name, value in limits.items():
+                setattr(row, name, value)
+            note(db, Action.KEY_PATCH, key_id, limits=dict(limits))
+            return row
 
     async def revoke(self, key_id: str, *, force: bool = False) -> None:
         """Again, it does nothing. Raises StateForbids for the last valid admin key."""
@@ -179,6 +203,8 @@ async def add(db: Session, new: NewKey) -> MadeKey:
         scopes=sorted(new.scopes),
         model_pattern=new.model_pattern,
         created_at=utc_now(),
+        owner=new.owner,
+        **asdict(new.limits),
     )
     if new.lifetime is not None:
         row.expires_at = row.created_at + new.lifetime
@@ -194,7 +220,17 @@ def note_made(db: Session, row: ApiKey) -> None:
         scopes=row.scopes,
         model_pattern=row.model_pattern,
         expires_at=row.expires_at,
+        limits={name: value for name, value in asdict(limits_of(row)).items() if value},
     )
+
+
+def limits_of(row: ApiKey) -> KeyLimits:
+    """Those of its own."""
+    return KeyLimits(**{name: getattr(row, name) for name in LIMIT_NAMES})
+
+
+def owner_of(row: ApiKey) -> str:
+    return row.owner or row.id
 
 
 def scopes_of(row: ApiKey) -> frozenset[Scope]:

@@ -12,6 +12,7 @@ from app.crud import audit_log
 from app.crud.audit_log import AuditFilter, NewEntry
 from app.database import Database, Session, before_commit
 from app.enums import Action
+from app.kit.peers import peer_address
 from app.models.audit_entry import AuditEntry
 from app.models.base import utc_now
 
@@ -47,14 +48,14 @@ def note(
     entry = NewEntry(
         at=utc_now(),
         actor=who.name,
-        via=who.via,
+        via=who.arrival.via,
         action=action,
         object=subject,
         digest=digest,
         result=result,
         detail=_json(told) if told else None,
-        peer=who.peer,
-        request_id=who.request_id,
+        peer=peer_address(who.arrival.peer),
+        request_id=who.arrival.request_id,
     )
     noted = db.info.get(_NOTED)
     if noted is None:

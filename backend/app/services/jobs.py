@@ -7,6 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
+from app.auth.actor import current_actor
 from app.crud import job_retries
 from app.crud import jobs as crud
 from app.crud.jobs import JobFilter, NewJob, StoredResult
@@ -27,6 +28,7 @@ from app.services.job_lookup import (
 )
 from app.services.job_notes import note_job
 from app.services.job_watch import JobWatch
+from app.services.quotas import hold_job
 
 ENDED: Final = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 RANK: Final = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
@@ -115,8 +117,10 @@ class Jobs:
             rows_total=request.rows_total,
             idempotency_key=request.idempotency_key,
             fingerprint=request.fingerprint,
+            created_by=current_actor().owner,
         )
         async with self._database.transaction() as db:
+            await hold_job(db, len(request.payload))
             job = await crud.add(db, new)
             if job is not None:
                 after_commit(db, partial(self._doorbell.ring, job.id))
@@ -214,6 +218,9 @@ class Jobs:
                     f"job {job.id} has failed because its file can't be read, and the "
                     "file is not kept; mend it and submit it again"
                 )
+            await hold_job(db, 0)
+            # Whoever has it run again has it count for their own quotas.
+            job.created_by = current_actor().owner or job.created_by
             if job.kind is JobKind.FILE and rows is RetryRows.FAILED:
                 await job_retries.requeue_failed(db, job)
             else:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from app.artifacts.store import Artifact, ArtifactStore, Staging
+from app.auth.actor import current_actor
 from app.crud import aliases, versions
 from app.crud.versions import VersionFilter
 from app.database import Database
@@ -19,6 +20,7 @@ from app.services.changes import Changes
 from app.services.fields import NewVersion, VersionPatch
 from app.services.metadata import metadata_with
 from app.services.one_shot import OneShotUpload, Uploaded, next_of, version_exists
+from app.services.quotas import hold_versions
 from app.services.records import artifact_columns, artifact_of, record_of
 from app.services.references import get_highest, get_model, get_named, get_version
 from app.services.traffic import Traffic
@@ -81,6 +83,7 @@ class Registry:
             version = new.version or await next_of(change.db, new.name, besides=[])
             if await versions.find_named(change.db, new.name, version):
                 raise version_exists(new.name, version)
+            await hold_versions(change.db, 0)
             model = await change.model(new.name)
             row = Version(
                 model_id=model.id,
@@ -88,6 +91,7 @@ class Registry:
                 status=VersionStatus.PENDING,
                 description=new.description,
                 model_metadata=new.metadata,
+                created_by=current_actor().owner,
             )
             row = await versions.add_version(change.db, row)
             note_version(change.db, Action.MODEL_CREATE, row)
@@ -104,6 +108,8 @@ class Registry:
         async with self._changes.begin() as change:
             row = await get_version(change.db, ref)
             check_takes_file(row, self._stale_after)
+            await hold_versions(change.db, artifact.size_bytes, besides=row.id)
+            row.created_by = current_actor().owner or row.created_by
             for column, value in artifact_columns(artifact).items():
                 setattr(row, column, value)
             row.status = VersionStatus.UPLOADED

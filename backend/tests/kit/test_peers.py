@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.kit.peers import peer_address, rpc_peer, site_of
+from app.kit.peers import peer_address, rpc_host, site_of
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_an_address_has_one_spelling_and_one_site(
     ],
 )
 def test_grpc_names_the_same_addresses(peer: str, address: str | None) -> None:
-    assert rpc_peer(peer) == address
+    assert peer_address(rpc_host(peer)) == address

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import make_transient
 
-from app.auth.actor import Actor, acting
+from app.auth.actor import Actor, Arrival, acting
 from app.database import Database
 from app.enums import Action
 from app.kit.chain import GENESIS
@@ -38,7 +38,7 @@ async def entries_of(database: Database) -> list[AuditEntry]:
 
 
 async def test_only_what_commits_is_told_and_by_whom(database: Database) -> None:
-    actor = Actor("3kTMd9xWqB0c", "DELETE /x", "192.0.2.7", "request-1")
+    actor = Actor("3kTMd9xWqB0c", Arrival("DELETE /x", "192.0.2.7", "request-1"))
     with acting(actor):
         await write(database, "one", "two")
         with pytest.raises(RuntimeError):
