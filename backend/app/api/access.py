@@ -129,9 +129,9 @@ def _peer_of(scope: Scope) -> str | None:
 
 async def _admit(scope: Scope, access: Access, arrival: Arrival) -> Principal:
     runtime: Runtime = scope["app"].state.runtime
-    caller = await runtime.identity.admit(
-        access, scope["headers"], arrival, scope["query_string"]
-    )
+    path = scope.get("raw_path") or scope["path"].encode()
+    address = b"?".join([path, scope["query_string"]])
+    caller = await runtime.identity.admit(access, scope["headers"], arrival, address)
     scope["state"]["caller"] = caller
     if caller.pattern is not None:
         await _check_named(scope, runtime, caller)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from app.auth.keyring import Keyring
 from app.auth.limits import NO_LIMITS, KeyLimits
@@ -14,6 +15,9 @@ from app.errors import Forbidden
 
 AUTHORIZATION: Final = b"authorization"
 API_KEY: Final = b"x-api-key"
+_PREFIX: Final = PREFIX.encode()
+# Of an address; who encodes a key more often hides it on purpose.
+_MOST_CODINGS: Final = 2
 _BEARER: Final = b"bearer "
 _HOW: Final = '"Authorization: Bearer mlf_…" or "X-API-Key: mlf_…"'
 
@@ -24,8 +28,8 @@ TWO_KEYS: Final = (
 NO_BEARER: Final = (
     'The Authorization header must read "Bearer mlf_…": the word is missing.'
 )
-IN_QUERY: Final = (
-    "The query holds an API key, and addresses end up in logs: revoke that key, and "
+IN_ADDRESS: Final = (
+    "The address holds an API key, and addresses end up in logs: revoke that key, and "
     f"send the next one as {_HOW}."
 )
 
@@ -62,15 +66,18 @@ class Gate:
         self._anonymous = anonymous(without_key, limits)
 
     def admit(
-        self, access: Access, headers: Iterable[tuple[bytes, bytes]], query: bytes = b""
+        self,
+        access: Access,
+        headers: Iterable[tuple[bytes, bytes]],
+        address: bytes = b"",
     ) -> Principal:
-        """Raises KeyRefused or Forbidden."""
+        """`address`: the path and query, as they came. Raises KeyRefused or Forbidden."""
         if self._keyring is None:
             return EVERYBODY
         if not access.scopes:
             return self._anonymous
-        if PREFIX.encode() in query and holds_token(query):
-            raise MisplacedKey(IN_QUERY)
+        if _holds_key(address):
+            raise MisplacedKey(IN_ADDRESS)
         token = _presented(headers)
         if token is None:
             return self._checked_anonymous(access)
@@ -137,6 +144,17 @@ def check_operator(principal: Principal, what: str) -> None:
         )
 
 
+def _holds_key(address: bytes) -> bool:
+    """As it stands, or percent-encoded, once or twice."""
+    for _ in range(_MOST_CODINGS):
+        if _PREFIX in address and holds_token(address):
+            return True
+        if b"%" not in address:
+            return False
+        address = unquote_to_bytes(address)
+    return _PREFIX in address and holds_token(address)
+
+
 def _held(principal: Principal) -> str:
     words = ", ".join(sorted(principal.scopes))
     return f"it has {words}" if words else "it has none"
@@ -154,7 +172,7 @@ def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             scheme, _, key = words.partition(b" ")
             if scheme.lower() == _BEARER.strip():
                 found.add(key.strip())
-            elif words.startswith(PREFIX.encode()):
+            elif words.startswith(_PREFIX):
                 raise MisplacedKey(NO_BEARER)
     if len(found) > 1:
         raise MisplacedKey(TWO_KEYS)

@@ -1,5 +1,6 @@
 """The audit log: the rows. Nothing here changes or deletes one."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -106,6 +107,18 @@ async def entries_after(
         .limit(limit)
     )
     return (await db.scalars(statement)).all()
+
+
+async def keys_made_by(db: ReadSession, actor: str) -> set[str]:
+    """The ids of the keys that it made; of a rotation, of the new one."""
+    making = (Action.KEY_CREATE, Action.KEY_ROTATE)
+    statement = select(AuditEntry.action, AuditEntry.object, AuditEntry.detail).where(
+        AuditEntry.actor == actor, AuditEntry.action.in_(making)
+    )
+    return {
+        json.loads(row.detail)["to"] if row.action == Action.KEY_ROTATE else row.object
+        for row in await db.execute(statement)
+    }
 
 
 async def _last(db: ReadSession) -> tuple[int, str]:

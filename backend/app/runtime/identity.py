@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -27,6 +28,8 @@ from app.services.key_watch import KeyWatch
 from app.services.sight import Sight
 from app.services.traffic import Traffic
 from app.serving.routes import Routes
+
+_MOST_NAMED: Final = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -59,11 +62,11 @@ class Identity:
         access: Access,
         headers: Sequence[tuple[bytes, bytes]],
         arrival: Arrival,
-        query: bytes = b"",
+        address: bytes = b"",
     ) -> Principal:
         """Raises Unauthorized, Forbidden or RateLimited."""
         try:
-            caller = await self._known(access, headers, arrival, query)
+            caller = await self._known(access, headers, arrival, address)
         except Forbidden:
             self._metrics.note_refusal("forbidden")
             raise
@@ -79,19 +82,19 @@ class Identity:
         access: Access,
         headers: Sequence[tuple[bytes, bytes]],
         arrival: Arrival,
-        query: bytes,
+        address: bytes,
     ) -> Principal:
         """A key that another process has just made is waited for, until this one has
         looked."""
         try:
-            return self.gate.admit(access, headers, query)
+            return self.gate.admit(access, headers, address)
         except MissingKey:
             raise
         except UnknownKey:
             self._failures.charge(arrival)
             if self._traffic is not None:
                 await self._traffic.next_look()
-            return self.gate.admit(access, headers, query)
+            return self.gate.admit(access, headers, address)
         except KeyRefused:
             self._failures.charge(arrival)
             raise
@@ -116,6 +119,14 @@ class Identity:
                 "admin_key_made",
                 path=str(self._file.resolve()),
                 why="there was no API key; make others with it and delete the file",
+            )
+        if made := await self.keys.made_by_everybody():
+            _log.warning(
+                "keys_of_everybody",
+                keys=made[:_MOST_NAMED],
+                total=len(made),
+                why="they were made while authentication was off, by whoever reached "
+                "the server, and are valid: revoke those that are not yours",
             )
         stack.push_async_callback(self._failures.flush)
         await owned(stack, self._failures.write())

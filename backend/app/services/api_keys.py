@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 import structlog
 
 from app.auth.limits import LIMIT_NAMES, NO_LIMITS, KeyLimits
-from app.auth.principal import PATTERN_RULE, is_pattern
+from app.auth.principal import EVERYBODY, PATTERN_RULE, is_pattern
 from app.auth.tokens import new_token
-from app.crud import api_keys, registry_clock
+from app.crud import api_keys, audit_log, registry_clock
 from app.database import Database, ReadSession, Session, after_commit
 from app.enums import Action, Scope
 from app.errors import InvalidField, KeyNotFound, MLForgeError, StateForbids
@@ -124,6 +124,16 @@ class ApiKeys:
         async with self._database.reading() as db:
             return await _get(db, key_id)
 
+    async def made_by_everybody(self) -> list[str]:
+        """Ids of the active keys that were made or rotated while authentication was
+        off, by whoever it was."""
+        now = utc_now()
+        async with self._database.reading() as db:
+            made = await audit_log.keys_made_by(db, EVERYBODY.name)
+            rows = await api_keys.standing_keys(db)
+        active = (row.id for row in rows if status_of(row, now) == "active")
+        return sorted(made.intersection(active))
+
     async def rotate(self, key_id: str, *, overlap: timedelta) -> MadeKey:
         """A new key with the same rights; the old one ends after `overlap`."""
         now = utc_now()
@@ -220,8 +230,12 @@ def note_made(db: Session, row: ApiKey) -> None:
         scopes=row.scopes,
         model_pattern=row.model_pattern,
         expires_at=row.expires_at,
-        limits={name: value for name, value in asdict(limits_of(row)).items() if value},
+        limits=_set_ones(limits_of(row)) or None,
     )
+
+
+def _set_ones(limits: KeyLimits) -> dict[str, float]:
+    return {name: one for name, one in asdict(limits).items() if one is not None}
 
 
 def limits_of(row: ApiKey) -> KeyLimits:

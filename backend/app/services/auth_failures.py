@@ -67,6 +67,7 @@ class AuthFailures:
         wait_s = bucket.wait_s()
         if wait_s > 0:
             self._metrics.note_refusal("too_many")
+            self._left_out += 1
             raise TooManyWrongKeys(TOO_MANY, retry_after_s=math.ceil(wait_s))
         bucket.take()
 

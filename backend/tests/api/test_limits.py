@@ -8,10 +8,13 @@ import pytest
 
 from app.auth.tokens import new_token
 from app.enums import Scope
+from app.main import create_app
+from app.observability.logging import configure_logging
 from tests import graphs
+from tests.asgi import running
 from tests.calls import problem_of, upload
 from tests.conftest import MakeSettings
-from tests.keys import Guarded, guarded, sent
+from tests.keys import URL, Guarded, guarded, sent
 
 KEYS = "/api/v1/keys"
 MODELS = "/api/v1/models"
@@ -194,3 +197,28 @@ async def test_wrong_keys_are_told_to_the_audit_log_but_not_all(
         assert entries[0]["request_id"] == "guess"
         assert entries[0]["peer"] == "127.0.0.1"
         assert unknown.token[17:] not in listed.text
+
+
+async def test_keys_made_without_authentication_are_named_when_it_is_on(
+    make_settings: MakeSettings, sqlite_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_to_all = make_settings(auth="off", database_url=sqlite_dsn)
+    body = {"name": "whoever", "scopes": ["admin"]}
+    async with running(create_app(open_to_all)) as app:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+            kept, gone, old = [
+                (await client.post(KEYS, json=body)).json()["id"] for _ in range(3)
+            ]
+            await client.delete(f"{KEYS}/{gone}")
+            await client.post(f"{KEYS}/{old}/rotate", json={"overlap_hours": 0})
+    configure_logging("INFO", "json")
+    on = make_settings(auth="on", database_url=sqlite_dsn)
+    async with running(create_app(on)):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    (told,) = [one for one in lines if "keys_of_everybody" in one]
+    assert kept in told
+    assert gone not in told
+    assert old not in told
+    assert '"total":2' in told
