@@ -1,21 +1,16 @@
 """Settings, read from the environment (and `.env`) once, at the edges."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.enums import Scope
+from app.enums import Environment, Scope
 from app.kit.hosts import is_loopback
+from app.kit.setting_words import check_url, words
 
 DEFAULT_SECRET_KEY = "change-me-in-production"
-
-
-class Environment(StrEnum):
-    DEVELOPMENT = "development"
-    PRODUCTION = "production"
 
 
 class Settings(BaseSettings):
@@ -38,6 +33,19 @@ class Settings(BaseSettings):
     anonymous_scopes: str = Field(
         "",
         description="What callers without a key may do: of predict, read, write.",
+    )
+    auth_failures_per_minute: int = Field(
+        10, ge=0, description="Wrong keys an address may send, then 429; 0: any number."
+    )
+    key_requests_per_s: float = Field(
+        0, ge=0, description="Requests a second of each key in each process; 0: any."
+    )
+    key_concurrent_jobs: int = Field(
+        0, ge=0, description="Jobs of each key that have not ended; 0: any number."
+    )
+    key_models: int = Field(0, ge=0, description="Versions of each key; 0: any number.")
+    key_stored_mb: int = Field(
+        0, ge=0, description="Model files and job inputs of each key, in MiB; 0: any."
     )
     host: str = Field("127.0.0.1", description="Address the server listens on.")
     port: int = Field(
@@ -230,7 +238,7 @@ class Settings(BaseSettings):
 
     @property
     def provider_names(self) -> list[str]:
-        return _words(self.execution_providers)
+        return words(self.execution_providers)
 
     @property
     def auth_is_on(self) -> bool:
@@ -241,7 +249,7 @@ class Settings(BaseSettings):
 
     @property
     def scopes_without_key(self) -> frozenset[Scope]:
-        return frozenset(map(Scope, _words(self.anonymous_scopes)))
+        return frozenset(map(Scope, words(self.anonymous_scopes)))
 
     @property
     def database_dsn(self) -> str:
@@ -259,14 +267,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _known_urls(self) -> Self:
         databases = ("postgresql+asyncpg://", "sqlite+aiosqlite:///")
-        _check_url("DATABASE_URL", self.database_url, databases)
-        _check_url("REDIS_URL", self.redis_url, ("redis://", "rediss://", "unix://"))
+        check_url("DATABASE_URL", self.database_url, databases)
+        check_url("REDIS_URL", self.redis_url, ("redis://", "rediss://", "unix://"))
         return self
 
     @field_validator("anonymous_scopes")
     @classmethod
     def _known_scopes(cls, given: str) -> str:
-        for word in set(_words(given)) - {"predict", "read", "write"}:
+        for word in set(words(given)) - {"predict", "read", "write"}:
             raise ValueError(f"ANONYMOUS_SCOPES takes predict, read, write: no {word}")
         return given
 
@@ -286,12 +294,3 @@ class Settings(BaseSettings):
                 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
         return self
-
-
-def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
-    if url and not url.startswith(schemes):
-        raise ValueError(f"{name} must begin with {' or '.join(schemes)}")
-
-
-def _words(text: str) -> list[str]:
-    return [word for part in text.split(",") if (word := part.strip())]

@@ -21,13 +21,14 @@ from sqlalchemy.pool import NullPool
 
 from app.errors import DatabaseUnavailable, InsufficientStorage, MLForgeError
 
-AfterCommit = Callable[[], Awaitable[None]]
+Callback = Callable[[], Awaitable[None]]
 
 _RECYCLE_S: Final = 1800
 _READERS: Final = 8
 _MIGRATION_WAIT_S: Final = 30.0
 _LOCK_POLL_S: Final = 0.005
-_CALLBACKS: Final = "after_commit"
+_BEFORE: Final = "before_commit"
+_AFTER: Final = "after_commit"
 # SQLSTATE classes and codes that are the server's trouble, not the statement's.
 _TROUBLE: Final = ("08", "40", "53", "57", "58", "55P03", "25006", "25P03")
 
@@ -40,9 +41,15 @@ class Session(ReadSession):
     """A session of a transaction that commits when its block ends."""
 
 
-def after_commit(db: Session, callback: AfterCommit) -> None:
+def before_commit(db: Session, callback: Callback) -> None:
+    """Runs `callback` as the last thing of the transaction; what it raises rolls the
+    transaction back."""
+    db.info.setdefault(_BEFORE, []).append(callback)
+
+
+def after_commit(db: Session, callback: Callback) -> None:
     """Runs `callback` once `db` has committed; a rollback drops it."""
-    db.info.setdefault(_CALLBACKS, []).append(callback)
+    db.info.setdefault(_AFTER, []).append(callback)
 
 
 class Database:
@@ -72,11 +79,10 @@ class Database:
         async with Session(self._writer, expire_on_commit=False) as db:
             await self._begin(db)
             yield db
+            await _run_callbacks(db, _BEFORE)
             async with self._deadline():
                 await db.commit()
-        callbacks: list[AfterCommit] = db.info.get(_CALLBACKS, [])
-        for callback in callbacks:
-            await callback()
+        await _run_callbacks(db, _AFTER)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[ReadSession]:
@@ -114,6 +120,12 @@ class Database:
                 yield
         except TimeoutError as exc:
             raise _unavailable() from exc
+
+
+async def _run_callbacks(db: Session, when: str) -> None:
+    callbacks: list[Callback] = db.info.get(when, [])
+    for callback in callbacks:
+        await callback()
 
 
 def postgresql_engine(url: URL, *, pool_size: int, timeout_s: float) -> AsyncEngine:

@@ -3,6 +3,11 @@
 from enum import StrEnum
 
 
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
 class VersionStatus(StrEnum):
     """pending -> uploaded -> validating -> ready | error; ready <-> archived."""
 
@@ -87,3 +92,30 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """What the audit log tells of."""
+
+    MODEL_CREATE = "model.create"
+    MODEL_UPLOAD = "model.upload"
+    MODEL_VALIDATE = "model.validate"
+    MODEL_REGISTER = "model.register"
+    MODEL_PATCH = "model.patch"
+    MODEL_ARCHIVE = "model.archive"
+    MODEL_RESTORE = "model.restore"
+    MODEL_DEFAULT = "model.default"
+    MODEL_DELETE = "model.delete"
+    ALIAS_SET = "alias.set"
+    ALIAS_DELETE = "alias.delete"
+    CACHE_CLEAR = "cache.clear"
+    JOB_SUBMIT = "job.submit"
+    JOB_CANCEL = "job.cancel"
+    JOB_RETRY = "job.retry"
+    JOB_DELETE = "job.delete"
+    KEY_CREATE = "key.create"
+    KEY_PATCH = "key.patch"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
+    ARTIFACT_DELETE = "artifact.delete"
+    AUTH_FAILED = "auth.failed"

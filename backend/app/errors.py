@@ -2,44 +2,33 @@
 
 MLForgeError
 ├── BadRequest 400
-│   ├── InvalidJSON           the body is no valid JSON
-│   ├── InvalidRequest        the body's shape is not one the call takes
+│   ├── InvalidJSON, InvalidRequest: the body, or its shape, is not one the call takes
 │   ├── InvalidInput          a tensor is missing, or of wrong dtype, shape or width
 │   ├── MissingFeatures       rows lack features the model needs
 │   └── InferenceFailed       ONNX Runtime could not run this input
 ├── Unauthorized 401          no valid API key
 ├── Forbidden 403             a valid one that may not do this
 ├── NotFound 404
-│   ├── RouteNotFound
-│   ├── ModelNotFound
-│   ├── AliasNotFound
-│   ├── JobNotFound
-│   ├── KeyNotFound           no API key has this id
+│   ├── RouteNotFound, ModelNotFound, AliasNotFound, JobNotFound, KeyNotFound
 │   └── FileNotUploaded       a version that has no file yet
-├── MethodNotAllowed 405
-├── NotAcceptable 406
-├── RequestTimeout 408        the body stopped coming
+├── MethodNotAllowed 405, NotAcceptable 406, RequestTimeout 408
 ├── Conflict 409
-│   ├── VersionExists
-│   ├── ModelNotReady
+│   ├── VersionExists, ModelNotReady
 │   ├── StateForbids          the lifecycle does not allow this step from here
 │   └── NoDefaultModel
-├── PayloadTooLarge 413
-├── UnsupportedMediaType 415
-├── RangeNotSatisfiable 416
-├── HeadTooLarge 431
+├── PayloadTooLarge 413, UnsupportedMediaType 415
+├── RangeNotSatisfiable 416, HeadTooLarge 431
+├── RateLimited 429           too many requests of a key or an address
+│   └── QuotaExceeded         it has as much as it may have
 ├── Unprocessable 422
 │   ├── InvalidField          a field breaks its rule
 │   └── InvalidModel          the file is no model that ONNX Runtime can serve
 ├── Internal 500
 │   └── ArtifactCorrupt       a committed file is missing or changed
 ├── Unavailable 503
-│   ├── Overloaded
-│   ├── ShuttingDown
-│   ├── ModelLoadFailed       no room for the model now, or no time to wait for it
-│   └── DatabaseUnavailable
-├── InferenceTimeout 504
-└── InsufficientStorage 507
+│   ├── Overloaded, ShuttingDown, DatabaseUnavailable
+│   └── ModelLoadFailed       no room for the model now, or no time to wait for it
+└── InferenceTimeout 504, InsufficientStorage 507
 """
 
 from collections.abc import Sequence
@@ -221,6 +210,20 @@ class RangeNotSatisfiable(MLForgeError):
     status = 416
     code = "range_not_satisfiable"
     title = "Range not satisfiable"
+
+
+class RateLimited(MLForgeError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class QuotaExceeded(RateLimited):
+    code = "quota_exceeded"
+    title = "Quota exceeded"
 
 
 class HeadTooLarge(MLForgeError):

@@ -10,6 +10,7 @@ from app import __version__
 from app.api import (
     aliases,
     api_keys,
+    audit,
     cache,
     files,
     health,
@@ -47,6 +48,7 @@ MODULES = (
     oip_models,
     oip_repository,
     api_keys,
+    audit,
 )
 
 DESCRIPTION = """

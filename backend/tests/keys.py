@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app.config import Settings
 from app.enums import Scope
@@ -27,6 +28,8 @@ class Guarded:
     runtime: Runtime
     client: httpx.AsyncClient
     admin: str
+    # `app` as a server calls it, its state handed to each request.
+    served: ASGIApp
 
     async def make(
         self,
@@ -54,7 +57,7 @@ async def guarded(settings: Settings) -> AsyncIterator[Guarded]:
         transport = httpx.ASGITransport(app=started, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             admin = admin_key_file(settings).read_text().strip()
-            yield Guarded(app, app.state.runtime, client, admin)
+            yield Guarded(app, app.state.runtime, client, admin, started)
 
 
 def named(scopes: Iterable[Scope]) -> str:

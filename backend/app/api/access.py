@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
+from app.auth.actor import Arrival, acting, actor_of
 from app.auth.gate import OPEN, Access
 from app.auth.principal import Principal
 from app.enums import Scope as KeyScope
@@ -67,13 +68,23 @@ class DeclaredRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Before anything of the body is read. A wrong method needs no key."""
         if self.methods and scope["method"] in self.methods:
-            await _admit(scope, self.access)
-            if self.access.lasting:
-                await self._handle_lasting(scope, receive, send)
-                return
-        await super().handle(scope, receive, send)
+            arrival = Arrival(
+                f"{scope['method']} {self.path}",
+                _peer_of(scope),
+                scope["state"]["request_id"],
+            )
+            caller = await _admit(scope, self.access, arrival)
+            with acting(actor_of(caller, arrival)):
+                await self._handle_admitted(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
-    async def _handle_lasting(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_admitted(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not self.access.lasting:
+            await super().handle(scope, receive, send)
+            return
         lasting = _Lasting(scope, self.access, send)
         await super().handle(scope, receive, lasting.send)
         if lasting.refusal is not None:
@@ -110,14 +121,21 @@ def _undeclared(path: str, name: str) -> UndeclaredRoute:
     )
 
 
-async def _admit(scope: Scope, access: Access) -> None:
+def _peer_of(scope: Scope) -> str | None:
+    """The caller's address, by itself or by a proxy that is trusted."""
+    client = scope.get("client")
+    return None if client is None else client[0]
+
+
+async def _admit(scope: Scope, access: Access, arrival: Arrival) -> Principal:
     runtime: Runtime = scope["app"].state.runtime
-    caller = await runtime.identity.admit(
-        access, scope["headers"], scope["query_string"]
-    )
+    path = scope.get("raw_path") or scope["path"].encode()
+    address = b"?".join([path, scope["query_string"]])
+    caller = await runtime.identity.admit(access, scope["headers"], arrival, address)
     scope["state"]["caller"] = caller
     if caller.pattern is not None:
         await _check_named(scope, runtime, caller)
+    return caller
 
 
 class _Lasting:

@@ -1,5 +1,6 @@
 """API keys over HTTP, for administrators."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,11 +10,19 @@ from app.api.access import needs
 from app.api.deps import RuntimeDep
 from app.api.json_only import JSONRoute
 from app.api.openapi import error_responses
+from app.auth.limits import LIMIT_NAMES, KeyLimits
 from app.enums import Scope
 from app.models.api_key import ApiKey
 from app.models.base import utc_now
-from app.schemas.api_keys import KeyCreate, KeyList, KeyMade, KeyRead, KeyRotate
-from app.services.api_keys import MadeKey, NewKey, status_of
+from app.schemas.api_keys import (
+    KeyCreate,
+    KeyLimitsSet,
+    KeyList,
+    KeyMade,
+    KeyRead,
+    KeyRotate,
+)
+from app.services.api_keys import MadeKey, NewKey, limits_of, status_of
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
 
@@ -38,6 +47,7 @@ async def create_key(
         frozenset(body.scopes),
         body.model_pattern,
         None if days is None else timedelta(days=days),
+        KeyLimits(**body.model_dump(include=set(LIMIT_NAMES))),
     )
     return _made(await runtime.identity.keys.create(new), response)
 
@@ -67,6 +77,18 @@ async def list_keys(
 async def get_key(key_id: str, runtime: RuntimeDep) -> KeyRead:
     """What is known of it; never the key itself."""
     return _read(await runtime.identity.keys.get(key_id))
+
+
+@router.patch(
+    "/{key_id}",
+    summary="Set the limits of an API key",
+    responses=error_responses(400, 404, 409, 413, 415, 422, 503),
+)
+@needs(Scope.ADMIN)
+async def patch_key(key_id: str, body: KeyLimitsSet, runtime: RuntimeDep) -> KeyRead:
+    """What is left out stays. Here they hold from now on, elsewhere within a second."""
+    limits = body.model_dump(include=body.model_fields_set)
+    return _read(await runtime.identity.keys.set_limits(key_id, limits))
 
 
 @router.post(
@@ -123,4 +145,5 @@ def _read(row: ApiKey) -> KeyRead:
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
         successor=row.successor,
+        **asdict(limits_of(row)),
     )

@@ -15,7 +15,7 @@ from app.api.compression import only_coding
 from app.api.deadline import HEADER
 from app.api.middleware import Answered, RequestLog, usable_id
 from app.auth.gate import API_KEY, AUTHORIZATION
-from app.auth.principal import Principal
+from app.auth.principal import EVERYBODY, Principal
 from app.codecs.base import Codec
 from app.codecs.oip_binary import OipBinary
 from app.codecs.oip_json import OipJSON
@@ -87,7 +87,10 @@ class Express:
         if door is None or self._runtime.stopping:
             return None
         asked = _read(door, headers)
-        if asked is None or not self._admits(door, asked):
+        if asked is None:
+            return None
+        caller = self._admitted(door, asked)
+        if caller is None:
             return None
         started = time.perf_counter()
         try:
@@ -99,6 +102,8 @@ class Express:
             return None
         if reply is None:
             return None
+        if caller.bucket is not None:
+            caller.bucket.take()
         request_id = reply.request_id or asked.request_id or new_id()
         took_s = time.perf_counter() - started
         more = {"model": reply.record.id, "cache": reply.cache.value}
@@ -107,14 +112,17 @@ class Express:
         )
         return _head(reply, request_id), reply.encoded.body
 
-    def _admits(self, door: Door, asked: "_Asked") -> bool:
-        """Whether the caller may; if not, the endpoints say why."""
+    def _admitted(self, door: Door, asked: "_Asked") -> Principal | None:
+        """The caller, who may; if not, the endpoints say why."""
         if not self._gate.is_on:
-            return True
+            return EVERYBODY
         caller = self._gate.at_once(asked.authorization, asked.api_key)
         if caller is None or not caller.may_predict:
-            return False
-        return caller.pattern is None or self._is_seen(door, caller)
+            return None
+        if caller.bucket is not None and caller.bucket.wait_s() > 0:
+            return None
+        may = caller.pattern is None or self._is_seen(door, caller)
+        return caller if may else None
 
     def _is_seen(self, door: Door, caller: Principal) -> bool:
         routes, ref = self._runtime.routes, door.ref

@@ -9,6 +9,10 @@ from app.auth.gate import Access
 
 UNAUTHORIZED: Final = "No API key, or one that is mistyped, unknown, revoked or expired"
 FORBIDDEN: Final = "The API key lacks the scope that is named in `detail`"
+LIMITED: Final = (
+    "Over the rate limit or a quota of the key, or too many wrong keys from this "
+    "address; `Retry-After` says when to ask again"
+)
 SCHEMES: Final[dict[str, Any]] = {
     "bearer": {
         "type": "http",
@@ -22,6 +26,7 @@ SCHEMES: Final[dict[str, Any]] = {
         "description": "The same key without a word before it.",
     },
 }
+_REFUSALS: Final = ((401, UNAUTHORIZED), (403, FORBIDDEN), (429, LIMITED))
 _ERROR: Final = {"$ref": "#/components/schemas/OipError"}
 
 
@@ -44,7 +49,7 @@ def _secure(operation: dict[str, Any], access: Access, *, is_oip: bool) -> None:
     operation["security"] = requirements(access)
     if not access.scopes:
         return
-    for status, reason in ((401, UNAUTHORIZED), (403, FORBIDDEN)):
+    for status, reason in _REFUSALS:
         response: dict[str, Any] = {"description": reason}
         if is_oip:
             response["content"] = {"application/json": {"schema": _ERROR}}

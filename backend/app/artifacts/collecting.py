@@ -12,7 +12,7 @@ from app.artifacts.layout import Layout
 
 async def collect(
     layout: Layout, referenced: Callable[[], Awaitable[set[str]]], grace_s: float
-) -> int:
+) -> set[str]:
     """Sets stale artifacts aside, asks again, and puts back what is wanted after all.
 
     Whatever goes wrong in between puts everything back.
@@ -20,7 +20,7 @@ async def collect(
     keep = await referenced()
     stale = await in_thread(lambda: _list_stale(layout, keep, grace_s))
     if not stale:
-        return 0
+        return set()
     claim = await in_thread(lambda: Claim.new(layout.staging))
     doomed: set[str] = set()
     try:
@@ -56,13 +56,13 @@ def set_aside(layout: Layout, stale: list[str], aside: Path, grace_s: float) -> 
                 place.rename(aside / digest)
 
 
-def _finish(layout: Layout, claim: Claim, doomed: set[str]) -> int:
+def _finish(layout: Layout, claim: Claim, doomed: set[str]) -> set[str]:
     aside = claim.directory
     names = set(os.listdir(aside)) if aside.is_dir() else set()
     for digest in names - doomed:
         _put_back(layout, digest, aside / digest)
     claim.release()
-    return len(names & doomed)
+    return names & doomed
 
 
 def _put_back(layout: Layout, digest: str, kept: Path) -> None:

@@ -65,7 +65,7 @@ class LocalStore:
 
     async def collect(
         self, referenced: Callable[[], Awaitable[set[str]]], *, grace_s: float
-    ) -> int:
+    ) -> set[str]:
         return await collect(self._layout, referenced, grace_s)
 
     async def sweep_staging(self) -> int:

@@ -146,9 +146,9 @@ class ArtifactStore(Protocol):
 
     async def collect(
         self, referenced: Callable[[], Awaitable[set[str]]], *, grace_s: float
-    ) -> int:
+    ) -> set[str]:
         """Removes artifacts that `referenced` does not name and that nobody
-        committed in the last `grace_s` seconds; gives how many."""
+        committed in the last `grace_s` seconds; gives their digests."""
 
     async def sweep_staging(self) -> int:
         """Removes what dead processes left half-uploaded; gives how many."""

@@ -3,15 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from app.auth.keyring import Keyring
+from app.auth.limits import NO_LIMITS, KeyLimits
 from app.auth.principal import EVERYBODY, Principal, anonymous
+from app.auth.refusals import KeyRefused, MisplacedKey, MissingKey
 from app.auth.tokens import PREFIX, holds_token
 from app.enums import Scope
-from app.errors import Forbidden, Unauthorized
+from app.errors import Forbidden
 
 AUTHORIZATION: Final = b"authorization"
 API_KEY: Final = b"x-api-key"
+_PREFIX: Final = PREFIX.encode()
+# Of an address; who encodes a key more often hides it on purpose.
+_MOST_CODINGS: Final = 2
 _BEARER: Final = b"bearer "
 _HOW: Final = '"Authorization: Bearer mlf_…" or "X-API-Key: mlf_…"'
 
@@ -22,8 +28,8 @@ TWO_KEYS: Final = (
 NO_BEARER: Final = (
     'The Authorization header must read "Bearer mlf_…": the word is missing.'
 )
-IN_QUERY: Final = (
-    "The query holds an API key, and addresses end up in logs: revoke that key, and "
+IN_ADDRESS: Final = (
+    "The address holds an API key, and addresses end up in logs: revoke that key, and "
     f"send the next one as {_HOW}."
 )
 
@@ -49,22 +55,29 @@ class Gate:
     """`keyring` None: authentication is off, and everybody may do everything."""
 
     def __init__(
-        self, keyring: Keyring | None, *, without_key: Iterable[Scope] = ()
+        self,
+        keyring: Keyring | None,
+        *,
+        without_key: Iterable[Scope] = (),
+        limits: KeyLimits = NO_LIMITS,
     ) -> None:
         self.is_on = keyring is not None
         self._keyring = keyring
-        self._anonymous = anonymous(without_key)
+        self._anonymous = anonymous(without_key, limits)
 
     def admit(
-        self, access: Access, headers: Iterable[tuple[bytes, bytes]], query: bytes = b""
+        self,
+        access: Access,
+        headers: Iterable[tuple[bytes, bytes]],
+        address: bytes = b"",
     ) -> Principal:
-        """Raises Unauthorized or Forbidden."""
+        """`address`: the path and query, as they came. Raises KeyRefused or Forbidden."""
         if self._keyring is None:
             return EVERYBODY
         if not access.scopes:
             return self._anonymous
-        if PREFIX.encode() in query and holds_token(query):
-            raise Unauthorized(IN_QUERY)
+        if _holds_key(address):
+            raise MisplacedKey(IN_ADDRESS)
         token = _presented(headers)
         if token is None:
             return self._checked_anonymous(access)
@@ -96,14 +109,14 @@ class Gate:
             return self._anonymous
         try:
             return self._keyring.find(token)
-        except Unauthorized:
+        except KeyRefused:
             return None
 
     def _checked_anonymous(self, access: Access) -> Principal:
         caller = self._anonymous
         if not caller.scopes.isdisjoint(access.scopes):
             return caller
-        raise Unauthorized(
+        raise MissingKey(
             f"No API key was sent and this call needs one with the scope {access}: "
             f"send it as {_HOW}."
         )
@@ -131,6 +144,17 @@ def check_operator(principal: Principal, what: str) -> None:
         )
 
 
+def _holds_key(address: bytes) -> bool:
+    """As it stands, or percent-encoded, once or twice."""
+    for _ in range(_MOST_CODINGS):
+        if _PREFIX in address and holds_token(address):
+            return True
+        if b"%" not in address:
+            return False
+        address = unquote_to_bytes(address)
+    return _PREFIX in address and holds_token(address)
+
+
 def _held(principal: Principal) -> str:
     words = ", ".join(sorted(principal.scopes))
     return f"it has {words}" if words else "it has none"
@@ -148,8 +172,8 @@ def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             scheme, _, key = words.partition(b" ")
             if scheme.lower() == _BEARER.strip():
                 found.add(key.strip())
-            elif words.startswith(PREFIX.encode()):
-                raise Unauthorized(NO_BEARER)
+            elif words.startswith(_PREFIX):
+                raise MisplacedKey(NO_BEARER)
     if len(found) > 1:
-        raise Unauthorized(TWO_KEYS)
+        raise MisplacedKey(TWO_KEYS)
     return found.pop() if found else None

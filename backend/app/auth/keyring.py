@@ -8,8 +8,8 @@ from hmac import compare_digest
 from typing import Final
 
 from app.auth.principal import Principal
+from app.auth.refusals import ExpiredKey, MalformedKey, UnknownKey
 from app.auth.tokens import TOKEN_LENGTH, digest_of, id_of
-from app.errors import Unauthorized
 
 # Tokens that were found valid, so that they need not be hashed again.
 _MOST_KNOWN: Final = 4096
@@ -21,10 +21,6 @@ MALFORMED: Final = (
 )
 UNKNOWN: Final = "The API key is unknown or was revoked; ask for a new one."
 EXPIRED: Final = "The API key has expired; ask for a new one."
-
-
-class UnknownKey(Unauthorized):
-    """Well formed, and not known here, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +59,10 @@ class Keyring:
         self._known = {}
 
     def find(self, token: bytes) -> Principal:
-        """Whose key it is. Raises Unauthorized, which says what is wrong."""
+        """Whose key it is. Raises KeyRefused, which says what is wrong."""
         held = self._known.get(token) or self._look(token)
         if held.expires_at is not None and held.expires_at <= self._clock():
-            raise Unauthorized(EXPIRED)
+            raise ExpiredKey(EXPIRED, key_id=held.id)
         self._used.add(held.id)
         return held.principal
 
@@ -78,12 +74,12 @@ class Keyring:
     def _look(self, token: bytes) -> _Held:
         key_id = id_of(token)
         if key_id is None:
-            raise Unauthorized(MALFORMED)
+            raise MalformedKey(MALFORMED)
         record = self._records.get(key_id)
         # An unknown id takes as long as a wrong secret.
         expected = _NOBODY if record is None else record.digest
         if not compare_digest(digest_of(token), expected) or record is None:
-            raise UnknownKey(UNKNOWN)
+            raise UnknownKey(UNKNOWN, key_id=key_id)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         held = self._known[token] = _Held(record)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.auth.buckets import Bucket, bucket_of
+from app.auth.limits import NO_LIMITS, KeyLimits
 from app.enums import Scope
 
 # Names of models have no other characters; `*` and `?` stand for those.
@@ -41,12 +43,17 @@ def as_regex(pattern: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`scopes` hold what they imply; `pattern` None means every model."""
+    """`scopes` hold what they imply; `pattern` None means every model. `owner`: whose the
+    things are that it makes, the same for a key and those it is rotated to. `bucket`:
+    what its requests are taken from, None where there is no limit."""
 
     name: str
     scopes: frozenset[Scope]
     key_id: str | None = None
     pattern: str | None = None
+    owner: str | None = None
+    limits: KeyLimits = NO_LIMITS
+    bucket: Bucket | None = field(default=None, repr=False, compare=False)
     may_predict: bool = field(init=False)
     _sees: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
@@ -69,6 +76,15 @@ class Principal:
 EVERYBODY: Final = Principal("everybody", frozenset(Scope))
 
 
-def anonymous(scopes: Iterable[Scope]) -> Principal:
-    """Who calls without a key."""
-    return Principal("anonymous", with_implied(scopes))
+ANONYMOUS: Final = "anonymous"
+
+
+def anonymous(scopes: Iterable[Scope], limits: KeyLimits = NO_LIMITS) -> Principal:
+    """Who calls without a key: all of them are one caller to the limits."""
+    return Principal(
+        ANONYMOUS,
+        with_implied(scopes),
+        owner=ANONYMOUS,
+        limits=limits,
+        bucket=bucket_of(limits.requests_per_s, limits.burst),
+    )

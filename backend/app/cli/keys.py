@@ -3,13 +3,14 @@ always gets in."""
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from app.cli.preparing import fail, guarded, prepare, usable_settings
-from app.config import Settings
+from app.auth.limits import LIMIT_NAMES, KeyLimits
+from app.cli.preparing import fail, guarded, usable_settings, with_database
 from app.database import Database
 from app.enums import Scope
 from app.models.api_key import ApiKey
@@ -21,12 +22,13 @@ from app.services.api_keys import (
     ApiKeys,
     MadeKey,
     NewKey,
+    limits_of,
     status_of,
 )
 
 app = typer.Typer(
     name="keys",
-    help="Make, list, rotate and revoke API keys. No server has to run.",
+    help="Make, list, limit, rotate and revoke API keys. No server has to run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -35,6 +37,18 @@ T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
+# Each: 0 for no limit, left out for the server's default.
+PerSecond = Annotated[
+    float | None, typer.Option(help="Requests a second in each process; 0: any.")
+]
+Burst = Annotated[int | None, typer.Option(help="Requests at once after a pause.")]
+ConcurrentJobs = Annotated[
+    int | None, typer.Option(help="Jobs that have not ended; 0: any.")
+]
+Models = Annotated[int | None, typer.Option(help="Versions that it made; 0: any.")]
+StoredMb = Annotated[
+    int | None, typer.Option(help="Model files and job inputs, in MiB; 0: any.")
+]
 _PAGE = 100
 
 
@@ -50,11 +64,17 @@ def create(
     expires_in_days: Annotated[
         float | None, typer.Option(min=0.0001, max=MOST_DAYS, help="Else never.")
     ] = None,
+    requests_per_s: PerSecond = None,
+    burst: Burst = None,
+    concurrent_jobs: ConcurrentJobs = None,
+    models: Models = None,
+    stored_mb: StoredMb = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is printed this once."""
     lifetime = None if expires_in_days is None else timedelta(days=expires_in_days)
-    new = NewKey(name, _scopes(scopes), model_pattern, lifetime)
+    limits = KeyLimits(requests_per_s, burst, concurrent_jobs, models, stored_mb)
+    new = NewKey(name, _scopes(scopes), model_pattern, lifetime, limits)
     _print_made(_run(lambda keys: keys.create(new)), as_json=as_json)
 
 
@@ -72,6 +92,33 @@ def list_keys(as_json: AsJson = False) -> None:
         parts = [row.id, status_of(row, utc_now()), ",".join(row.scopes)]
         parts += [row.model_pattern or "all models", last, row.name]
         typer.echo("  ".join(parts))
+
+
+@app.command()
+def patch(
+    key_id: KeyId,
+    requests_per_s: PerSecond = None,
+    burst: Burst = None,
+    concurrent_jobs: ConcurrentJobs = None,
+    models: Models = None,
+    stored_mb: StoredMb = None,
+    default: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A limit to leave to the server, such as models; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Set a key's limits. Running servers go by them within a second."""
+    given = KeyLimits(requests_per_s, burst, concurrent_jobs, models, stored_mb)
+    limits = {name: one for name, one in asdict(given).items() if one is not None}
+    for word in default or ():
+        name = word.replace("-", "_")
+        if name not in LIMIT_NAMES:
+            fail(f'There is no limit "{word[:40]}": use {", ".join(LIMIT_NAMES)}.')
+        limits[name] = None
+    row = _run(lambda keys: keys.set_limits(key_id, limits))
+    typer.echo(json.dumps(asdict(limits_of(row))))
 
 
 @app.command()
@@ -115,23 +162,10 @@ async def _all(keys: ApiKeys) -> list[ApiKey]:
 
 
 def _run(work: Callable[[ApiKeys], Awaitable[T]]) -> T:
-    return guarded(_on_database(usable_settings(), work))
-
-
-async def _on_database(
-    settings: Settings, work: Callable[[ApiKeys], Awaitable[T]]
-) -> T:
-    if not settings.database_url and not (settings.data_dir / "mlforge.db").exists():
-        fail(
-            f"There is no database in DATA_DIR={settings.data_dir}: set DATA_DIR or "
-            "DATABASE_URL to the server's, or make one with `mlforge migrate`."
-        )
-    await prepare(settings)
-    database = Database(settings.database_dsn, timeout_s=settings.database_timeout_s)
-    try:
+    async def on(database: Database) -> T:
         return await work(ApiKeys(database, _nobody_to_tell))
-    finally:
-        await database.close()
+
+    return guarded(with_database(usable_settings(), on, via="mlforge keys"))
 
 
 async def _nobody_to_tell() -> None:
@@ -171,6 +205,7 @@ def _plain(row: ApiKey) -> dict[str, Any]:
             for name in times
         },
         "successor": row.successor,
+        **asdict(limits_of(row)),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import keys
+from app.cli import audit, keys
 from app.cli.bench.command import bench
 from app.cli.predict.command import predict
 from app.cli.preparing import (
@@ -87,6 +87,7 @@ def migrate_command() -> None:
 
 
 app.add_typer(keys.app)
+app.add_typer(audit.app)
 app.command()(bench)
 app.command()(predict)
 

@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
 
+from app.auth.actor import Actor, Arrival, acting
 from app.cli.dotenv import unknown_in_dotenv
 from app.config import Settings
+from app.database import Database
 from app.engine.providers import BadProvider, checked_providers
 from app.errors import MLForgeError
 from app.migrations import is_current, migrate
@@ -64,6 +66,25 @@ async def prepare(settings: Settings) -> None:
         await migrate(dsn)
     elif not await is_current(dsn):
         fail("The database is not at this version's schema: run `mlforge migrate`.")
+
+
+async def with_database(
+    settings: Settings, work: Callable[[Database], Awaitable[T]], *, via: str = ""
+) -> T:
+    """`work` on the database of the server. None is made where there is none. What it
+    changes, the command `via` did."""
+    if not settings.database_url and not (settings.data_dir / "mlforge.db").exists():
+        fail(
+            f"There is no database in DATA_DIR={settings.data_dir}: set DATA_DIR or "
+            "DATABASE_URL to the server's, or make one with `mlforge migrate`."
+        )
+    await prepare(settings)
+    database = Database(settings.database_dsn, timeout_s=settings.database_timeout_s)
+    try:
+        with acting(Actor("cli", Arrival(via))):
+            return await work(database)
+    finally:
+        await database.close()
 
 
 async def migrate_database(settings: Settings) -> None:

@@ -26,6 +26,7 @@ class NewJob:
     rows_total: int
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    created_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ async def _add(db: Session, new: NewJob, more: dict[str, Any]) -> Job | None:
         "rows_total": new.rows_total,
         "idempotency_key": new.idempotency_key,
         "fingerprint": new.fingerprint,
+        "created_by": new.created_by,
         "available_at": database_now(),
         "created_at": database_now(),
     }

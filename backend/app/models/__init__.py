@@ -2,6 +2,7 @@
 
 from app.models.alias import Alias
 from app.models.api_key import ApiKey
+from app.models.audit_entry import AuditEntry
 from app.models.base import Base
 from app.models.clock import RegistryClock
 from app.models.job import Job
@@ -12,6 +13,7 @@ from app.models.version import Version
 __all__ = [
     "Alias",
     "ApiKey",
+    "AuditEntry",
     "Base",
     "Job",
     "JobChunk",

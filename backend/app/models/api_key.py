@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import Double, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, utc_now
@@ -25,3 +25,11 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None]
     # The id of the key that took its place.
     successor: Mapped[str | None] = mapped_column(String(12))
+    # The id of the key that it was rotated from, and so on to the first; None: its own.
+    owner: Mapped[str | None] = mapped_column(String(12))
+    # None: the server's default; 0: no limit.
+    requests_per_s: Mapped[float | None] = mapped_column(Double)
+    burst: Mapped[int | None]
+    concurrent_jobs: Mapped[int | None]
+    models: Mapped[int | None]
+    stored_mb: Mapped[int | None]

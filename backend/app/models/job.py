@@ -56,6 +56,7 @@ class Job(HasId, Base):
         Index("ix_jobs_model_name_created_at", "model_name", "created_at"),
         Index("ix_jobs_version_id", "version_id"),
         Index("ix_jobs_completed_at", "completed_at"),
+        Index("ix_jobs_created_by_status", "created_by", "status"),
         Index("ix_jobs_webhook_due_at", "webhook_due_at"),
         Index("uq_jobs_idempotency_key", "idempotency_key", unique=True),
     )
@@ -119,6 +120,8 @@ class Job(HasId, Base):
     chunks_total: Mapped[int] = mapped_column(default=0)
     chunks_done: Mapped[int] = mapped_column(default=0)
 
+    # The key whose quotas it counts for, or the first that this one was rotated from.
+    created_by: Mapped[str | None] = mapped_column(String(16))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     webhook: Mapped[str | None] = mapped_column(Text)

@@ -50,6 +50,8 @@ class Version(HasId, Base):
     feature_names: Mapped[list[str] | None]
     validation: Mapped[dict[str, Any] | None]
     error_message: Mapped[str | None] = mapped_column(Text)
+    # The key whose quotas it counts for, or the first that this one was rotated from.
+    created_by: Mapped[str | None] = mapped_column(String(16), index=True)
     cache_epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime] = mapped_column(onupdate=utc_now)

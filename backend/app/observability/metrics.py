@@ -101,6 +101,13 @@ class Metrics:
         """One prediction refused; `reason` is one of the few there are."""
         self.overloaded.add(reason)
 
+    def note_refusal(self, reason: str) -> None:
+        """One call refused for its API key; `reason` is one of the few there are."""
+        self.auth_failures.add(reason)
+
+    def note_rate_limited(self, limit: str) -> None:
+        self.rate_limited.add(limit)
+
     def note_timeout(self, whose: str) -> None:
         """One wait or run that a time limit ended: request, model or server."""
         self.inference_timeouts.add(whose)
@@ -128,6 +135,17 @@ class Metrics:
             "Seconds from an RPC's first message to its status.",
             "method",
             "code",
+        )
+        self.auth_failures = self._tally(
+            "auth_failures_total",
+            "Calls refused: missing, malformed, unknown, expired or misplaced key, "
+            "too_many from an address, forbidden.",
+            "reason",
+        )
+        self.rate_limited = self._tally(
+            "rate_limited_total",
+            "Calls refused because their key had spent its requests.",
+            "limit",
         )
         self.inflight = self._gauge("inflight", "Requests being answered now.")
         self.workers = self._gauge("workers", "Server processes that are ready.")

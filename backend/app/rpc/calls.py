@@ -10,12 +10,15 @@ import structlog
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 
+from app.auth.actor import Arrival, acting, actor_of
 from app.auth.gate import API_KEY, AUTHORIZATION, Access
 from app.auth.principal import Principal
 from app.errors import Internal, MLForgeError
 from app.kit.ids import new_id
+from app.kit.peers import rpc_host
 from app.kit.redaction import without_keys
 from app.observability.metrics import Metrics
+from app.rpc.retry import retry_metadata
 from app.rpc.status import code_of
 from app.runtime.identity import Identity
 
@@ -28,6 +31,8 @@ _MOST_DETAIL: Final = 600
 
 UnaryWork: TypeAlias = Callable[[bytes, "Rpc"], Awaitable[bytes]]
 StreamWork: TypeAlias = Callable[["Rpc"], Awaitable[None]]
+# A name that ends in -bin takes bytes.
+Trailer: TypeAlias = tuple[tuple[str, str | bytes], ...]
 _KEYS: Final = {name.decode(): name for name in (AUTHORIZATION, API_KEY)}
 
 
@@ -49,6 +54,7 @@ class Rpc:
     __slots__ = (
         "_access",
         "_identity",
+        "arrival",
         "caller",
         "context",
         "log",
@@ -73,10 +79,13 @@ class Rpc:
         self._access = access
         self.context = context
         self.request_id = _request_id(context)
+        self.arrival = Arrival(
+            f"rpc {method}", rpc_host(context.peer()), self.request_id
+        )
         self.started = time.perf_counter()
         self.status: StatusCode = StatusCode.OK
         self.log: dict[str, object] = {}
-        self.trailer: tuple[tuple[str, str], ...] = ()
+        self.trailer: Trailer = ()
 
     async def admit(self) -> None:
         """Sets `caller`. Raises Unauthorized or Forbidden; in an RPC that lasts, also
@@ -86,15 +95,15 @@ class Rpc:
             for name, value in self.context.invocation_metadata() or ()
             if name in _KEYS
         ]
-        self.caller = await self._identity.admit(self._access, keys)
+        self.caller = await self._identity.admit(self._access, keys, self.arrival)
 
-    def metadata(self) -> tuple[tuple[str, str], ...]:
+    def metadata(self) -> Trailer:
         return (("x-request-id", self.request_id), *self.trailer)
 
     async def fail(self, error: MLForgeError, code: StatusCode) -> NoReturn:
         """Ends the RPC; its `x-error-code` is the error's stable code."""
         self.status = code
-        self.trailer = (("x-error-code", error.code),)
+        self.trailer = (("x-error-code", error.code), *retry_metadata(code, error))
         await self.context.abort(
             code, short(without_keys(error.detail)), self.metadata()
         )
@@ -142,7 +151,8 @@ class Calls:
         self._metrics.inflight.inc()
         try:
             await rpc.admit()
-            return await answer()
+            with acting(actor_of(rpc.caller, rpc.arrival)):
+                return await answer()
         except MLForgeError as error:
             note_failure(error)
             await rpc.fail(error, code_of(error))

@@ -67,7 +67,7 @@ class OipProto:
             for key, value in output.parameters.items():
                 _set(tensor.parameters[key], value)
             raw = to_raw(output.array)
-            parts += [_RAW_OUTPUT, _varint(len(raw)), raw]
+            parts += [_RAW_OUTPUT, varint(len(raw)), raw]
         # The order of fields in a message is free: large tensors are copied once.
         return Encoded(b"".join([head.SerializeToString(), *parts]), MEDIA_TYPE)
 
@@ -82,7 +82,7 @@ def parse_infer(body: bytes) -> pb.ModelInferRequest:
 
 def stream_response(infer_response: bytes) -> bytes:
     """The ModelStreamInferResponse that holds this ModelInferResponse."""
-    return b"".join([_INFER_RESPONSE, _varint(len(infer_response)), infer_response])
+    return b"".join([_INFER_RESPONSE, varint(len(infer_response)), infer_response])
 
 
 def parameters_of(
@@ -155,7 +155,7 @@ def _set(parameter: pb.InferParameter, value: Parameter) -> None:
         parameter.string_param = value
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """As the wire format writes a length: seven bits to the byte, the low ones first."""
     out = bytearray()
     while number > 0x7F:

@@ -10,6 +10,7 @@ from app.codecs.oip_request import MAX_ID
 from app.errors import (
     MLForgeError,
     PayloadTooLarge,
+    RateLimited,
     ShuttingDown,
 )
 from app.kit.redaction import without_keys
@@ -17,6 +18,7 @@ from app.rpc.calls import Rpc, note_failure, short
 from app.rpc.codec import OipProto, parse_infer, stream_response
 from app.rpc.generated import open_inference_pb2 as pb
 from app.runtime import Runtime
+from app.services.auth_failures import TooManyWrongKeys
 from app.services.traffic import MISSED
 from app.serving.limits import Deadline
 from app.serving.predict import Call, Reply
@@ -44,18 +46,22 @@ class Infer:
         """Answers each message in turn; a refused one ends nothing."""
         count = 0
         while (body := await self._next(rpc)) is not None:
-            await rpc.admit()
-            await rpc.context.write(await self._answer(body, rpc))
+            refusal = await _refusal(rpc)
+            await rpc.context.write(await self._answer(body, rpc, refusal))
             count += 1
             rpc.log = {"messages": count}
 
-    async def _answer(self, body: bytes, rpc: Rpc) -> bytes:
+    async def _answer(
+        self, body: bytes, rpc: Rpc, refusal: MLForgeError | None
+    ) -> bytes:
         answer = pb.ModelStreamInferResponse()
         try:
             request = parse_infer(body)
             # Beside an error, what tells the caller which request it is of.
             answer.infer_response.id = request.id[:MAX_ID]
             answer.infer_response.model_name = request.model_name
+            if refusal is not None:
+                raise refusal
             reply = await self._predict(request, body, rpc)
             return self._bounded(stream_response(reply.encoded.body))
         except MLForgeError as error:
@@ -115,3 +121,15 @@ class Infer:
         codec = OipProto(request)
         call = Call(record.id, codec, body, now + limit_s, own=own)
         return await runtime.predictor.predict(call)
+
+
+async def _refusal(rpc: Rpc) -> RateLimited | None:
+    """What one message of a stream is answered with, where its caller is too quick. A
+    caller who may call no more ends the stream."""
+    try:
+        await rpc.admit()
+    except TooManyWrongKeys:
+        raise
+    except RateLimited as error:
+        return error
+    return None

@@ -25,6 +25,7 @@ _BY_STATUS: Final = {
     413: StatusCode.RESOURCE_EXHAUSTED,
     415: StatusCode.INVALID_ARGUMENT,
     416: StatusCode.OUT_OF_RANGE,
+    429: StatusCode.RESOURCE_EXHAUSTED,
     431: StatusCode.RESOURCE_EXHAUSTED,
     422: StatusCode.INVALID_ARGUMENT,
     500: StatusCode.INTERNAL,

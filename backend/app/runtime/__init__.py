@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from app import __version__
 from app.artifacts.job_files import JobFiles
@@ -26,6 +25,8 @@ from app.runtime.filing import Filing
 from app.runtime.identity import Identity
 from app.runtime.inference import Inference, make_inspector
 from app.runtime.workers import Role, kind_of_jobs, make_job_runner
+from app.services.artifact_upkeep import ArtifactUpkeep
+from app.services.audit import AuditLog
 from app.services.file_jobs import FileJobs
 from app.services.file_process import NoteChunk
 from app.services.file_scoring import FileScoring
@@ -69,6 +70,7 @@ class Runtime:
     repository: Repository
     oip: OipView
     identity: Identity
+    audit: AuditLog
     jobs: Jobs
     file_jobs: FileJobs
     job_files: JobFiles
@@ -155,7 +157,7 @@ class Parts:
         )
         self.pinned = PinnedModels(self.routes, self.runner, self.inference.pool)
         metrics.watch_providers(lambda: self.runner.providers_of(self.routes.ready()))
-        self.identity = Identity(settings, self.database, self.routes)
+        self.identity = Identity(settings, self.database, self.routes, metrics)
         self.traffic = self._traffic()
         self.registry = Registry(
             self.database, self.store, make_inspector(settings), self.traffic
@@ -197,6 +199,7 @@ class Parts:
                 is_loaded=self.runner.is_loaded,
             ),
             identity=self.identity,
+            audit=AuditLog(self.database),
             jobs=Jobs(
                 self.database,
                 self.doorbell,
@@ -230,13 +233,11 @@ class Parts:
         )
 
     def janitor(self) -> Janitor:
-        collect = partial(
-            self.store.collect,
-            self.registry.referenced_digests,
-            grace_s=self.settings.artifact_grace_s,
+        artifacts = ArtifactUpkeep(
+            self.database, self.store, self.registry, self.settings.artifact_grace_s
         )
-        clean = self.filing.retention.clean
-        return Janitor((self.store.sweep_staging, collect, clean))
+        jobs = self.filing.retention
+        return Janitor((self.store.sweep_staging, artifacts.clean, jobs.clean))
 
     def _database(self, stack: AsyncExitStack) -> Database:
         database = Database(

@@ -1,7 +1,7 @@
 """API keys as administrators send and see them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -20,10 +20,38 @@ _EXAMPLE: JsonDict = {
     "revoked_at": None,
     "last_used_at": None,
     "successor": None,
+    "requests_per_s": 20,
+    "burst": None,
+    "concurrent_jobs": 5,
+    "models": None,
+    "stored_mb": None,
 }
 
 
-class KeyCreate(StrictBody):
+_RATE = Annotated[float | None, Field(strict=True)]
+_COUNT = Annotated[int | None, Field(strict=True)]
+_PER_S = "Requests a second, in each server process. 0: no limit; null: the default."
+_BURST = "Requests at once after a pause; null: a second's worth."
+_JOBS = "Jobs that have not ended."
+_MODELS = "Versions that it made."
+_STORED = "Model files and job inputs, in MiB."
+
+
+class KeyLimitsSet(StrictBody):
+    """0 is no limit, null the server's default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"requests_per_s": 20, "concurrent_jobs": 5}}
+    )
+
+    requests_per_s: _RATE = Field(None, description=_PER_S)
+    burst: _COUNT = Field(None, description=_BURST)
+    concurrent_jobs: _COUNT = Field(None, description=_JOBS)
+    models: _COUNT = Field(None, description=_MODELS)
+    stored_mb: _COUNT = Field(None, description=_STORED)
+
+
+class KeyCreate(KeyLimitsSet):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
@@ -72,6 +100,11 @@ class KeyRead(BaseModel):
     revoked_at: datetime | None
     last_used_at: datetime | None = Field(description="Exact to a minute or two.")
     successor: str | None = Field(description="The id of the key it was rotated to.")
+    requests_per_s: float | None = Field(description=_PER_S)
+    burst: int | None = Field(description=_BURST)
+    concurrent_jobs: int | None = Field(description=_JOBS)
+    models: int | None = Field(description=_MODELS)
+    stored_mb: int | None = Field(description=_STORED)
 
 
 class KeyMade(KeyRead):

@@ -1,21 +1,23 @@
 """The use cases of API keys: make, list, rotate, revoke."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
-from app.auth.principal import PATTERN_RULE, is_pattern
+from app.auth.limits import LIMIT_NAMES, NO_LIMITS, KeyLimits
+from app.auth.principal import EVERYBODY, PATTERN_RULE, is_pattern
 from app.auth.tokens import new_token
-from app.crud import api_keys, registry_clock
+from app.crud import api_keys, audit_log, registry_clock
 from app.database import Database, ReadSession, Session, after_commit
-from app.enums import Scope
+from app.enums import Action, Scope
 from app.errors import InvalidField, KeyNotFound, MLForgeError, StateForbids
 from app.models.api_key import ApiKey
 from app.models.base import utc_now
+from app.services.audit import note
 
 MOST_DAYS: Final = 3650
 MOST_OVERLAP_HOURS: Final = 24 * 90
@@ -34,9 +36,12 @@ class NewKey:
     scopes: frozenset[Scope]
     model_pattern: str | None = None
     lifetime: timedelta | None = None
+    limits: KeyLimits = NO_LIMITS
+    owner: str | None = None
 
     def check(self) -> None:
         """Raises InvalidField where a field breaks its rule."""
+        self.limits.check()
         if not 0 < len(self.name.strip()) <= _LONGEST_NAME or not (
             self.name.isprintable()
         ):
@@ -88,7 +93,9 @@ class ApiKeys:
     async def create(self, new: NewKey) -> MadeKey:
         new.check()
         async with self._changing() as db:
-            return await add(db, new)
+            made = await add(db, new)
+            note_made(db, made.row)
+            return made
 
     async def create_first(self, keep: Callable[[str], Awaitable[None]]) -> bool:
         """Makes an admin key where there never was a key, and has its token kept
@@ -101,6 +108,7 @@ class ApiKeys:
             if await api_keys.count_keys(db):
                 return False
             made = await add(db, NewKey("first start", frozenset({Scope.ADMIN})))
+            note_made(db, made.row)
             await keep(made.token)
         return True
 
@@ -116,6 +124,16 @@ class ApiKeys:
         async with self._database.reading() as db:
             return await _get(db, key_id)
 
+    async def made_by_everybody(self) -> list[str]:
+        """Ids of the active keys that were made or rotated while authentication was
+        off, by whoever it was."""
+        now = utc_now()
+        async with self._database.reading() as db:
+            made = await audit_log.keys_made_by(db, EVERYBODY.name)
+            rows = await api_keys.standing_keys(db)
+        active = (row.id for row in rows if status_of(row, now) == "active")
+        return sorted(made.intersection(active))
+
     async def rotate(self, key_id: str, *, overlap: timedelta) -> MadeKey:
         """A new key with the same rights; the old one ends after `overlap`."""
         now = utc_now()
@@ -123,12 +141,34 @@ class ApiKeys:
             old = await _get(db, key_id)
             _check_rotates(old, now)
             lives = None if old.expires_at is None else old.expires_at - old.created_at
-            new = NewKey(old.name, scopes_of(old), old.model_pattern, lives)
+            new = NewKey(
+                old.name,
+                scopes_of(old),
+                old.model_pattern,
+                lives,
+                limits_of(old),
+                owner_of(old),
+            )
             made = await add(db, new)
             ends = now + overlap
             old.expires_at = min(old.expires_at or ends, ends)
             old.successor = made.row.id
+            hours = overlap / timedelta(hours=1)
+            note(db, Action.KEY_ROTATE, key_id, to=made.row.id, overlap_hours=hours)
             return made
+
+    async def set_limits(self, key_id: str, limits: Mapping[str, Any]) -> ApiKey:
+        """Sets these limits by their names and leaves the others; None: the default.
+        Raises StateForbids for a key that is not valid any more."""
+        async with self._changing() as db:
+            row = await _get(db, key_id)
+            replace(limits_of(row), **limits).check()
+            if (status := status_of(row, utc_now())) != "active":
+                raise StateForbids(f"{row.id} is {status}: its limits say nothing.")
+            for name, value in limits.items():
+                setattr(row, name, value)
+            note(db, Action.KEY_PATCH, key_id, limits=dict(limits))
+            return row
 
     async def revoke(self, key_id: str, *, force: bool = False) -> None:
         """Again, it does nothing. Raises StateForbids for the last valid admin key."""
@@ -145,6 +185,7 @@ class ApiKeys:
                     "it with force."
                 )
             row.revoked_at = now
+            note(db, Action.KEY_REVOKE, key_id, force=force or None)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[Session]:
@@ -172,10 +213,38 @@ async def add(db: Session, new: NewKey) -> MadeKey:
         scopes=sorted(new.scopes),
         model_pattern=new.model_pattern,
         created_at=utc_now(),
+        owner=new.owner,
+        **asdict(new.limits),
     )
     if new.lifetime is not None:
         row.expires_at = row.created_at + new.lifetime
     return MadeKey(await api_keys.add_key(db, row), made.token)
+
+
+def note_made(db: Session, row: ApiKey) -> None:
+    note(
+        db,
+        Action.KEY_CREATE,
+        row.id,
+        name=row.name,
+        scopes=row.scopes,
+        model_pattern=row.model_pattern,
+        expires_at=row.expires_at,
+        limits=_set_ones(limits_of(row)) or None,
+    )
+
+
+def _set_ones(limits: KeyLimits) -> dict[str, float]:
+    return {name: one for name, one in asdict(limits).items() if one is not None}
+
+
+def limits_of(row: ApiKey) -> KeyLimits:
+    """Those of its own."""
+    return KeyLimits(**{name: getattr(row, name) for name in LIMIT_NAMES})
+
+
+def owner_of(row: ApiKey) -> str:
+    return row.owner or row.id
 
 
 def scopes_of(row: ApiKey) -> frozenset[Scope]:

@@ -9,7 +9,7 @@ from app.crud.chunk_leases import ChunkLease
 from app.crud.chunk_outcomes import DoneChunk
 from app.crud.job_chunks import NewChunk
 from app.crud.job_leases import Lease
-from app.database import AfterCommit, Session, after_commit
+from app.database import Callback, Session, after_commit
 from app.datasets.base import PartSummary, Recipe, ResultFile, RowError, Span
 from app.enums import FileFormat, OnError
 from app.models.job import Job
@@ -50,7 +50,7 @@ class Unreadable:
 
     lease: Lease
     message: str
-    clean: AfterCommit
+    clean: Callback
 
     async def write(self, db: Session) -> Wrote:
         wrote = await ends_job(
@@ -99,7 +99,7 @@ class Scored:
 class Finished:
     lease: Lease
     files: Sequence[ResultFile]
-    clean: AfterCommit
+    clean: Callback
 
     async def write(self, db: Session) -> Wrote:
         after_commit(db, self.clean)

@@ -8,20 +8,23 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.artifacts.job_files import Incoming, JobFiles
+from app.auth.actor import current_actor
 from app.crud import job_chunks
 from app.crud import jobs as crud
 from app.crud.jobs import NewFile, NewJob
 from app.database import Database, ReadSession, after_commit
 from app.datasets.base import Included, Recipe, ResultFile, RowError
 from app.datasets.parts import ERRORS, file_of
-from app.enums import JobStatus, Priority
-from app.errors import StateForbids
+from app.enums import Action, JobStatus, Priority
+from app.errors import QuotaExceeded, StateForbids
 from app.jobs.doorbell import Doorbell
 from app.models.job import Job
 from app.services.file_records import errors_from_json, files_from_json
 from app.services.job_lookup import find_by_key, get_by_key, get_job
+from app.services.job_notes import note_job
 from app.services.job_options import JobOptions
 from app.services.jobs import RANK, PinnedVersion
+from app.services.quotas import hold_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,24 @@ class FileJobs:
         job_id = str(uuid4())
         store = await self._files.make_store()
         await self._files.keep(incoming, job_id)
-        file = _new_file(job_id, store, incoming, new)
-        async with self._database.transaction() as db:
-            job = await crud.add_file(db, self._new_job(new), file)
-            if job is not None:
-                after_commit(db, partial(self._doorbell.ring, job_id))
+        try:
+            job = await self._add(_new_file(job_id, store, incoming, new), new)
+        except QuotaExceeded:
+            await self._files.remove(job_id)
+            raise
         if job is None:
             await self._files.remove(job_id)
             async with self._database.reading() as db:
                 return await get_by_key(db, new.idempotency_key, new.fingerprint)
+        return job
+
+    async def _add(self, file: NewFile, new: NewFileJob) -> Job | None:
+        async with self._database.transaction() as db:
+            await hold_job(db, file.input_bytes)
+            job = await crud.add_file(db, self._new_job(new), file)
+            if job is not None:
+                after_commit(db, partial(self._doorbell.ring, job.id))
+                note_job(db, Action.JOB_SUBMIT, job)
         return job
 
     async def find_by_key(self, key: str, fingerprint: str) -> Job | None:
@@ -165,6 +177,7 @@ class FileJobs:
             rows_total=new.rows_total,
             idempotency_key=new.idempotency_key,
             fingerprint=new.fingerprint,
+            created_by=current_actor().owner,
         )
 
 

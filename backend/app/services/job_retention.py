@@ -3,8 +3,11 @@
 from typing import Final
 
 from app.artifacts.job_files import JobFiles
+from app.auth.actor import JANITOR
 from app.crud import job_upkeep
 from app.database import Database
+from app.enums import Action
+from app.services.audit import note
 
 _DAY_S: Final = 86_400.0
 # One transaction's worth: it must not hold others up.
@@ -33,6 +36,8 @@ class JobRetention:
         while gone:
             async with self._database.transaction() as db:
                 gone = await job_upkeep.remove_ended(db, age_s, limit=_PORTION)
+                for job_id in gone:
+                    note(db, Action.JOB_DELETE, job_id, actor=JANITOR)
             for job_id in gone:
                 await self._files.remove(job_id)
 

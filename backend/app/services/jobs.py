@@ -7,11 +7,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
+from app.auth.actor import current_actor
 from app.crud import job_retries
 from app.crud import jobs as crud
 from app.crud.jobs import JobFilter, NewJob, StoredResult
 from app.database import Database, after_commit
-from app.enums import JobKind, JobStatus, Priority, RetryRows
+from app.enums import Action, JobKind, JobStatus, Priority, RetryRows
 from app.errors import InvalidField, StateForbids
 from app.jobs.doorbell import Doorbell
 from app.kit.refs import BadRef, Id, Name, NameVersion, parse_ref
@@ -25,7 +26,9 @@ from app.services.job_lookup import (
     job_not_found,
     normal_id,
 )
+from app.services.job_notes import note_job
 from app.services.job_watch import JobWatch
+from app.services.quotas import hold_job
 
 ENDED: Final = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 RANK: Final = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
@@ -114,11 +117,14 @@ class Jobs:
             rows_total=request.rows_total,
             idempotency_key=request.idempotency_key,
             fingerprint=request.fingerprint,
+            created_by=current_actor().owner,
         )
         async with self._database.transaction() as db:
+            await hold_job(db, len(request.payload))
             job = await crud.add(db, new)
             if job is not None:
                 after_commit(db, partial(self._doorbell.ring, job.id))
+                note_job(db, Action.JOB_SUBMIT, job)
                 return job
         async with self._database.reading() as db:
             return await get_by_key(db, request.idempotency_key, request.fingerprint)
@@ -192,6 +198,7 @@ class Jobs:
                     "running job can be cancelled"
                 )
             has_ended = await crud.cancel(db, job)
+            note_job(db, Action.JOB_CANCEL, job)
         if has_ended:
             self._watch.ended(job.id)
         return job
@@ -211,11 +218,15 @@ class Jobs:
                     f"job {job.id} has failed because its file can't be read, and the "
                     "file is not kept; mend it and submit it again"
                 )
+            await hold_job(db, 0)
+            # Whoever has it run again has it count for their own quotas.
+            job.created_by = current_actor().owner or job.created_by
             if job.kind is JobKind.FILE and rows is RetryRows.FAILED:
                 await job_retries.requeue_failed(db, job)
             else:
                 await job_retries.requeue(db, job)
             after_commit(db, partial(self._doorbell.ring, job.id))
+            note_job(db, Action.JOB_RETRY, job)
         return job
 
     async def delete(self, job_id: str) -> None:
@@ -228,6 +239,7 @@ class Jobs:
                     "when it has ended"
                 )
             await crud.remove(db, job)
+            note_job(db, Action.JOB_DELETE, job)
             if job.kind is JobKind.FILE:
                 after_commit(db, partial(self._remove_files, job.id))
 

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.artifacts.store import Artifact, ArtifactStore, Staging
+from app.auth.actor import current_actor
 from app.crud import models, versions
 from app.database import Database, ReadSession
 from app.engine.inspect import Inspector
 from app.engine.inspection import Inspection
-from app.errors import MLForgeError, VersionExists
+from app.enums import Action
+from app.errors import MLForgeError, QuotaExceeded, VersionExists
 from app.kit.versions import next_version
 from app.models.version import Version
 from app.services.changes import Changes
 from app.services.fields import NewVersion
 from app.services.metadata import check_feature_names, check_rules
+from app.services.quotas import check_versions, hold_versions
 from app.services.records import artifact_columns
 from app.services.validation import committed_columns
+from app.services.version_notes import note_version
 from app.services.version_rules import COMMITTED
 
 
@@ -53,6 +57,8 @@ class OneShotUpload:
         with self._reserved(new):
             async with self._database.reading() as db:
                 existing = await _find_existing(db, new, digest)
+                if existing is None:
+                    await check_versions(db, staging.artifact().size_bytes)
             if existing is not None:
                 # Sending a file again mends the stored one, should it be damaged.
                 await self._store.commit(staging)
@@ -62,7 +68,7 @@ class OneShotUpload:
             artifact = await self._store.commit(staging)
             try:
                 return await self._insert(new, artifact, columns)
-            except VersionExists:
+            except (VersionExists, QuotaExceeded):
                 await self._take_back(staging)
                 raise
 
@@ -81,16 +87,20 @@ class OneShotUpload:
         async with self._changes.begin() as change:
             if existing := await _find_existing(change.db, new, artifact.digest):
                 return Uploaded(existing, created=False)
+            await hold_versions(change.db, artifact.size_bytes)
             model = await change.model(new.name)
             row = Version(
                 model_id=model.id,
                 version=new.version or await self._next(change.db, new.name),
                 description=new.description,
                 model_metadata=new.metadata,
+                created_by=current_actor().owner,
                 **artifact_columns(artifact),
                 **columns,
             )
-            return Uploaded(await versions.add_version(change.db, row), created=True)
+            row = await versions.add_version(change.db, row)
+            note_version(change.db, Action.MODEL_UPLOAD, row, sha256=row.file_hash)
+            return Uploaded(row, created=True)
 
     async def _next(self, db: ReadSession, name: str) -> str:
         reserved = [version for other, version in self._under_way if other == name]

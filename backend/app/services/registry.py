@@ -7,11 +7,12 @@ from operator import itemgetter
 from typing import Any, Final
 
 from app.artifacts.store import Artifact, ArtifactStore, Staging
+from app.auth.actor import current_actor
 from app.crud import aliases, versions
 from app.crud.versions import VersionFilter
 from app.database import Database
 from app.engine.inspect import Inspector
-from app.enums import VersionStatus
+from app.enums import Action, VersionStatus
 from app.errors import FileNotUploaded
 from app.kit.versions import version_order
 from app.models.version import Version
@@ -19,10 +20,12 @@ from app.services.changes import Changes
 from app.services.fields import NewVersion, VersionPatch
 from app.services.metadata import metadata_with
 from app.services.one_shot import OneShotUpload, Uploaded, next_of, version_exists
+from app.services.quotas import hold_versions
 from app.services.records import artifact_columns, artifact_of, record_of
 from app.services.references import get_highest, get_model, get_named, get_version
 from app.services.traffic import Traffic
 from app.services.validation import Validation
+from app.services.version_notes import note_alias, note_patch, note_version
 from app.services.version_rules import (
     check_ready,
     check_takes_file,
@@ -80,6 +83,7 @@ class Registry:
             version = new.version or await next_of(change.db, new.name, besides=[])
             if await versions.find_named(change.db, new.name, version):
                 raise version_exists(new.name, version)
+            await hold_versions(change.db, 0)
             model = await change.model(new.name)
             row = Version(
                 model_id=model.id,
@@ -87,8 +91,11 @@ class Registry:
                 status=VersionStatus.PENDING,
                 description=new.description,
                 model_metadata=new.metadata,
+                created_by=current_actor().owner,
             )
-            return await versions.add_version(change.db, row)
+            row = await versions.add_version(change.db, row)
+            note_version(change.db, Action.MODEL_CREATE, row)
+            return row
 
     async def check_takes_file(self, ref: str) -> None:
         """Raises what `upload` would raise, before the file has come."""
@@ -101,11 +108,14 @@ class Registry:
         async with self._changes.begin() as change:
             row = await get_version(change.db, ref)
             check_takes_file(row, self._stale_after)
+            await hold_versions(change.db, artifact.size_bytes, besides=row.id)
+            row.created_by = current_actor().owner or row.created_by
             for column, value in artifact_columns(artifact).items():
                 setattr(row, column, value)
             row.status = VersionStatus.UPLOADED
             row.error_message = None
             change.touch(row.model)
+            note_version(change.db, Action.MODEL_UPLOAD, row, sha256=row.file_hash)
             return row
 
     async def validate(self, ref: str) -> Version:
@@ -125,6 +135,7 @@ class Registry:
                 row.feature_names = feature_names_for(row, data["feature_names"])
             set_metadata(row, metadata_with(row.model_metadata, rest))
             change.touch(row.model)
+            note_version(change.db, Action.MODEL_REGISTER, row)
             return row
 
     async def list_versions(
@@ -159,6 +170,7 @@ class Registry:
             if patch.is_default is not None:
                 await set_default(change, row, is_default=patch.is_default)
             change.touch(row.model)
+            note_patch(change.db, row, patch)
             return row
 
     async def delete(self, ref: str) -> None:
@@ -168,6 +180,7 @@ class Registry:
             change.touch(row.model)
             await change.db.flush()
             await versions.delete_version(change.db, row.id)
+            note_version(change.db, Action.MODEL_DELETE, row)
 
     async def versions_of(self, name: str) -> Sequence[Version]:
         """Highest first."""
@@ -201,6 +214,7 @@ class Registry:
             check_ready(row, f'point the alias "{alias}" at it')
             await aliases.put_alias(change.db, row.model_id, alias, row.id)
             change.touch(row.model)
+            note_alias(change.db, Action.ALIAS_SET, name, alias, version=version)
             return row
 
     async def delete_alias(self, name: str, alias: str) -> None:
@@ -209,6 +223,7 @@ class Registry:
             if not await aliases.delete_alias(change.db, model.id, alias):
                 raise alias_missing(name, alias)
             change.touch(model)
+            note_alias(change.db, Action.ALIAS_DELETE, name, alias)
 
     async def artifact_of(self, ref: str) -> StoredVersion:
         """Raises FileNotUploaded for a version without a file."""
@@ -227,6 +242,7 @@ class Registry:
             row = await get_version(change.db, ref)
             row.cache_epoch += 1
             change.touch(row.model)
+            note_version(change.db, Action.CACHE_CLEAR, row)
             return row.id
 
     async def referenced_digests(self) -> set[str]:

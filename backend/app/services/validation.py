@@ -12,7 +12,7 @@ from app.crud import versions
 from app.database import Database
 from app.engine.inspect import Inspector
 from app.engine.inspection import Inspection
-from app.enums import VersionStatus
+from app.enums import Action, VersionStatus
 from app.errors import InvalidField, InvalidModel, MLForgeError, StateForbids
 from app.models.base import utc_now
 from app.models.version import Version
@@ -20,6 +20,7 @@ from app.services.changes import Changes
 from app.services.metadata import check_feature_names, check_rules, printable
 from app.services.records import artifact_of
 from app.services.references import get_version
+from app.services.version_notes import note_version
 from app.services.version_rules import is_abandoned
 
 RENEWALS: Final = 5
@@ -125,6 +126,9 @@ class Validation:
                     "validated: validate it again"
                 )
             change.touch(row.model)
+            if wrote:
+                result = outcome["status"].value
+                note_version(change.db, Action.MODEL_VALIDATE, row, result=result)
             return row
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -270,6 +271,7 @@ async def _guess_keys(served: Guarded, seen: list[str]) -> None:
     await served.client.get("/api/v1/models", headers=sent(served.admin))
     assert any("FROM versions" in one for one in seen)  # The listener hears.
     seen.clear()
+    told: Counter[int] = Counter()
     for _ in range(4):
         answers = await asyncio.gather(
             *(
@@ -277,7 +279,10 @@ async def _guess_keys(served: Guarded, seen: list[str]) -> None:
                 for _ in range(250)
             )
         )
-        assert {answer.status_code for answer in answers} == {401}
+        told.update(answer.status_code for answer in answers)
+    # Ten in a minute, and those that a slow run gives time for.
+    assert set(told) == {401, 429}
+    assert told[401] < 20
     tables = ("api_keys", "versions", "models")
     assert not [one for one in seen if any(table in one for table in tables)]
 

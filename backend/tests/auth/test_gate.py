@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.auth.gate import IN_QUERY, NO_BEARER, TWO_KEYS, Access, Gate
+from app.auth.gate import IN_ADDRESS, NO_BEARER, TWO_KEYS, Access, Gate
 from app.auth.keyring import KeyRecord, Keyring
 from app.auth.principal import EVERYBODY, Principal
 from app.auth.tokens import digest_of, new_token
@@ -64,8 +64,15 @@ def test_what_is_wrong_is_told(gate: Gate, keys: dict[str, bytes]) -> None:
     assert refused(gate, both) == TWO_KEYS
     twice = [(b"x-api-key", ana), (b"x-api-key", ben)]
     assert refused(gate, twice) == TWO_KEYS
-    for query in (b"key=" + ana, b"a=1&api_key=" + ben + b"&b"):
-        assert refused(gate, [(b"x-api-key", ana)], query) == IN_QUERY
+    hidden = b"%6D%6c" + ben[2:].replace(b"_", b"%5F")
+    for query in (
+        b"/x?key=" + ana,
+        b"/x?a=1&api_key=" + ben + b"&b",
+        b"/models/" + ana + b"/predict?",
+        b"/x?key=" + hidden,
+        b"/x?key=" + hidden.replace(b"%", b"%25"),
+    ):
+        assert refused(gate, [(b"x-api-key", ana)], query) == IN_ADDRESS
 
 
 def test_no_refusal_holds_a_key(gate: Gate, keys: dict[str, bytes]) -> None:

@@ -121,7 +121,13 @@ def test_with_the_database_down_known_keys_go_on(
 
 @pytest.fixture
 def guarded(start_server: StartServer) -> LiveServer:
-    return start_server(auth="on", log_format="json", log_level="DEBUG", cache_ttl_s=0)
+    return start_server(
+        auth="on",
+        log_format="json",
+        log_level="DEBUG",
+        cache_ttl_s=0,
+        auth_failures_per_minute=0,
+    )
 
 
 def chunked(body: bytes) -> Iterator[bytes]:
@@ -175,6 +181,24 @@ def test_the_express_way_and_the_endpoints_let_the_same_callers_in(
             assert express.status_code == usual.status_code == status, (path, headers)
             if status != 200:
                 assert told(express) == told(usual), headers
+
+
+def test_the_express_way_takes_from_the_same_rate_as_the_endpoints(
+    guarded: LiveServer, tmp_path: Path
+) -> None:
+    admin = admin_of(tmp_path / "data")
+    upload(guarded, admin)
+    predict(guarded, admin["X-API-Key"])
+    made = make(guarded, admin, requests_per_s=0.01, burst=6)
+    headers = {"X-API-Key": made["key"]}
+    answers = [
+        answer.status_code
+        for _ in range(2)
+        for answer in both_ways(guarded, PREDICT, ROW, headers)
+    ]
+    # Three of the one way and one of the other each time; of the one the last is kept.
+    assert answers == [200, 200, 429, 429]
+    assert predict(guarded, admin["X-API-Key"]) == 200
 
 
 def test_what_lasts_tells_nothing_more_once_its_key_is_revoked(

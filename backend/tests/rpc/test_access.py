@@ -8,11 +8,13 @@ from typing import Any
 import grpc
 import pytest
 
+from app.auth.limits import KeyLimits
 from app.auth.principal import with_implied
 from app.enums import Scope
 from app.rpc.generated import open_inference_pb2 as pb
 from app.rpc.server import METHODS, Methods, RpcServer
 from app.rpc.service import SERVICE
+from app.services.api_keys import NewKey
 from tests import graphs
 from tests.calls import upload
 from tests.conftest import MakeSettings
@@ -171,3 +173,29 @@ async def test_a_stream_ends_when_its_key_is_revoked(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
     assert caught.value.code() is CODE.UNAUTHENTICATED
+
+
+async def test_a_key_over_its_rate_is_told_when_to_ask_again(served: Served) -> None:
+    limits = KeyLimits(requests_per_s=0.01, burst=3)
+    new = NewKey("a test", frozenset({Scope.PREDICT}), limits=limits)
+    made = await served.guarded.runtime.identity.keys.create(new)
+    metadata = (("x-api-key", made.token),)
+    message = infer_request("mine", ONE)
+    stream = served.stub.stream(metadata=metadata)
+    for error in ("", "", "requests a second"):
+        await stream.write(message)
+        assert error in (await stream.read()).error_message
+    await stream.done_writing()
+    call = served.stub("ModelInfer", message, metadata=metadata)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is CODE.RESOURCE_EXHAUSTED
+    trailer = dict(caught.value.trailing_metadata() or ())
+    assert trailer["x-error-code"] == "rate_limited"
+    assert int(trailer["retry-after"]) > 0
+    # A google.rpc.Status with a RetryInfo, by its field numbers.
+    status = trailer["grpc-status-details-bin"]
+    assert isinstance(status, bytes)
+    assert status[:2] == b"\x08\x08"
+    after = int(trailer["retry-after"])
+    assert status.endswith(b"google.rpc.RetryInfo\x12\x04\x0a\x02\x08" + bytes([after]))

@@ -16,9 +16,9 @@ from app.cli.predict.job import Estimate, RowReason
 from app.cli.predict.outcome import Exit, Stopped, status_of
 from app.cli.predict.sink import opened, tell_estimate
 from app.cli.predict.wanted import STANDARD, Wanted, open_input, sent_name
-from app.config import Environment, Settings
+from app.config import Settings
 from app.datasets.base import Examined, PartSummary, Recipe, Span
-from app.enums import OnError
+from app.enums import Environment, OnError
 from app.errors import MLForgeError
 from app.kit.refs import name_from_file
 from app.migrations import migrate
