@@ -25,6 +25,8 @@ and so do models: ratios travel better than numbers. Measure yours with `mlforge
 Inputs never repeat, so that the cache knows none, except in what is called cached.
 Access log off, everything else as it is out of the box. The load generator shares the
 machine's cores with the server.
+
+Files of rows, beside a plain loop and by several workers: [jobs-performance.md](jobs-performance.md).
 """
 
 SINGLE = (

@@ -22,6 +22,7 @@ from app.enums import FileFormat
 
 _PIECE_BYTES: Final = 8 * MIB
 _PIECE_CELLS: Final = 1 << 20
+_PIECE_NAME_BYTES: Final = 32 * MIB
 TEXTS = frozenset({FileFormat.CSV, FileFormat.NDJSON})
 
 
@@ -36,12 +37,21 @@ def text_pieces(
 ) -> Iterator[bytes]:
     """`text_rows` of a few rows at a time: as text, a number takes several times its
     room."""
-    cells = len(schema.inputs) + sum(column.width() for column in schema.outputs) + 1
     at = 0
-    for part in cut(batch, _PIECE_BYTES, max(1, _PIECE_CELLS // cells)):
+    for part in cut(batch, _PIECE_BYTES, _piece_rows(schema)):
         some = None if prefixes is None else prefixes.slice(at, part.num_rows)
         yield text_rows(part, schema, to, some)
         at += part.num_rows
+
+
+def _piece_rows(schema: ResultSchema) -> int:
+    """NDJSON repeats the names, which may be long, in every row."""
+    names = [field.name for field in schema.inputs]
+    for column in schema.outputs:
+        names += [column.name, *map(str, column.labels)]
+    cells = len(schema.inputs) + sum(column.width() for column in schema.outputs) + 1
+    name_bytes = sum(len(name.encode()) for name in names) + 1
+    return max(1, min(_PIECE_CELLS // cells, _PIECE_NAME_BYTES // name_bytes))
 
 
 def text_rows(
