@@ -1,10 +1,12 @@
 """HTTP and gRPC on one event loop, from their ports' opening to their end."""
 
 import asyncio
+import logging
 import signal
 import socket
 import time
 from types import FrameType
+from typing import Final
 
 import typer
 import uvicorn
@@ -16,7 +18,22 @@ from app.kit.interpreter import settle
 from app.main import create_app
 from app.observability.siblings import ALONE, Place
 from app.rpc.server import PortUnavailable, RpcServer
-from app.runtime.identity import is_open
+from app.runtime.identity import StartRefused, is_open
+
+
+class _InOneLine(logging.Filter):
+    """Cuts the stack that uvicorn shows where a person is told what to do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        last = record.getMessage().rstrip().rpartition("\n")[2]
+        name, _, words = last.partition(": ")
+        if name.endswith(StartRefused.__qualname__):
+            record.msg, record.args = words, ()
+        return True
+
+
+# One: a filter that is there is not added again.
+_ONE_LINE: Final = _InOneLine()
 
 
 class Server(uvicorn.Server):
@@ -26,6 +43,7 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings, *, place: Place = ALONE) -> None:
         self.application = create_app(settings, place=place)
         self.failed = False
+        logging.getLogger("uvicorn.error").addFilter(_ONE_LINE)
         self._grace_s = settings.shutdown_grace_s
         self._is_open = is_open(settings)
         self._place = place

@@ -34,6 +34,10 @@ _MOST_NAMED: Final = 20
 _log = structlog.get_logger(__name__)
 
 
+class StartRefused(Exception):
+    """Says in one line what keeps the server from starting and what to do."""
+
+
 class Identity:
     """Where authentication is off it does nothing, and its gate lets all through."""
 
@@ -150,14 +154,11 @@ class Identity:
         try:
             await asyncio.to_thread(write_secret, self._file, token + "\n")
         except OSError as error:
-            _log.error(
-                "admin_key_not_written",
-                path=str(self._file.resolve()),
-                why=error.strerror,
-                advice="no key was made: make the file writable, or run "
-                "`mlforge keys create ops --scopes admin` and start again",
-            )
-            raise
+            raise StartRefused(
+                f"The first admin key can't be written to {self._file.resolve()} "
+                f"({error.strerror}), so none was made: make the file writable, or run "
+                "`mlforge keys create ops --scopes admin`, and start again."
+            ) from None
 
 
 def default_limits(settings: Settings) -> KeyLimits:
