@@ -54,7 +54,8 @@ def _inspect(
     data, companions = _read_files(order.directory)
     model = parse(data)
     size_bytes = len(data) + sum(map(len, companions.values()))
-    facts = check(model, companions, size_bytes=size_bytes)
+    sizes = {name: len(data) for name, data in companions.items()}
+    facts = check(model, sizes, size_bytes=size_bytes)
     _load_locales(facts.locales)
     sandbox.forbid_opening()
 
