@@ -406,7 +406,7 @@ def _names() -> Iterable[Hostile]:
 
 
 def _structure() -> Iterable[Hostile]:
-    yield Hostile("nothing", b"", "it is empty")
+    yield Hostile("nothing", b"", "empty")
     yield Hostile("no model", b"\x7fELF" + bytes(60), "of another kind")
     yield Hostile(
         "half a model", graphs.add_one()[:60], "of another kind, or cut short"
@@ -491,6 +491,11 @@ def static_models() -> list[Hostile]:
 
 def models() -> list[Hostile]:
     return [*static_models(), *_at_run_time()]
+
+
+def sample() -> list[Hostile]:
+    """One of each seven by a look, and all that only a run shows."""
+    return [*static_models()[3::7], *_at_run_time()]
 
 
 def main() -> None:

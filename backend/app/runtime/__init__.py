@@ -108,6 +108,7 @@ async def build(
         if role == "worker" or (role == "api" and not settings.redis_url):
             await owned(stack, parts.filing.webhooks.run())
         if role == "api":
+            await stack.enter_async_context(parts.inspector.ready())
             await parts.identity.start(stack, parts.traffic)
             await stack.enter_async_context(parts.fleet.running())
             if place.slot == 0:
@@ -142,7 +143,7 @@ class Parts:
         self.settings = settings
         self.metrics = metrics
         self.database = self._database(stack)
-        self.store = LocalStore(settings.data_dir)
+        self.store = LocalStore(settings.data_dir, on_damage=metrics.note_damage)
         self.inference = Inference(settings, metrics, self.store, stack)
         self.cache = make_cache(settings, metrics)
         stack.push_async_callback(self.cache.close)
@@ -157,8 +158,9 @@ class Parts:
         metrics.watch_providers(lambda: self.runner.providers_of(self.routes.ready()))
         self.identity = Identity(settings, self.database, self.routes)
         self.traffic = self._traffic()
+        self.inspector = make_inspector(settings)
         self.registry = Registry(
-            self.database, self.store, make_inspector(settings), self.traffic
+            self.database, self.store, self.inspector, self.traffic
         )
         self.redis_probe = self._redis_probe(stack)
         self.watch = JobWatch()

@@ -1,3 +1,4 @@
+import itertools
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.hostile import (
     sparse,
     with_nodes,
 )
+from tests.mutations import mutants
 
 
 def facts(data: bytes, *companions: str) -> ModelFacts:
@@ -266,3 +268,14 @@ def test_every_operator_on_the_list_runs_on_the_cpu() -> None:
         and kernel.provider == "CPUExecutionProvider"
     }
     assert kernels >= operators.CONTRIBUTED_OPERATORS
+
+
+def test_a_look_at_whatever_file_ends_in_facts_or_a_refusal() -> None:
+    endings = {"facts": 0, "refusal": 0}
+    for data in itertools.islice(mutants(7), 1000):
+        try:
+            facts(data)
+            endings["facts"] += 1
+        except InvalidModel:
+            endings["refusal"] += 1
+    assert min(endings.values()) > 100
