@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from app.enums import Environment, Scope
 from app.kit.hosts import is_loopback
 from app.kit.setting_words import check_url, words
+from app.validation_settings import ValidationSettings
 
 DEFAULT_SECRET_KEY = "change-me-in-production"
 
 
-class Settings(BaseSettings):
+class Settings(ValidationSettings):
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
@@ -120,23 +121,6 @@ class Settings(BaseSettings):
         3600,
         ge=0,
         description="Seconds a model file that nothing refers to is kept on disk.",
-    )
-    validation_timeout_s: float = Field(
-        30.0, gt=0, description="Wall-clock seconds a model's validation may take."
-    )
-    validation_cpu_s: int = Field(
-        20, ge=1, description="CPU seconds a model's validation may take."
-    )
-    validation_memory_mb: int = Field(
-        4096,
-        ge=512,
-        description=(
-            "Memory a model's validation may take in MiB, beside four times the "
-            "size of its files."
-        ),
-    )
-    validation_concurrency: int = Field(
-        2, ge=1, description="Models validated at the same time."
     )
     inference_timeout_s: float = Field(
         30.0, gt=0, description="Seconds one prediction may wait and run."

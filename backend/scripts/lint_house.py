@@ -27,7 +27,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("broad-except", "app/cli/seat.py"): "the edge of a forked process",
     ("broad-except", "app/engine/child.py"): "the edge of the child: the parent waits",
     ("broad-except", "app/services/traffic.py"): "the edge of a task that never ends",
-    ("environ", "app/engine/inspect.py"): "the child inherits a few variables alone",
+    ("environ", "app/engine/children.py"): "the child inherits a few variables alone",
     ("environ", "app/__init__.py"): "ONNX Runtime reads its telemetry switch there",
 }
 

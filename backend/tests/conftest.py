@@ -191,8 +191,13 @@ def make_settings(tmp_path: Path) -> MakeSettings:
     """Settings that read neither the environment nor a `.env` file."""
 
     def make(**values: Any) -> Settings:
-        # A process for files takes seconds to start; `e2e` has it.
-        defaults = {"data_dir": tmp_path / "data", "port": 0, "job_process": False}
+        # Processes that are ready for what few tests do cost time; `e2e` has them.
+        defaults = {
+            "data_dir": tmp_path / "data",
+            "port": 0,
+            "job_process": False,
+            "validation_spares": 0,
+        }
         return Settings(_env_file=None, **{**defaults, **values})
 
     return make

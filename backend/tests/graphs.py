@@ -394,6 +394,29 @@ def _counting_body() -> GraphProto:
     )
 
 
+def doubling_loop() -> bytes:
+    """x float32 [1] -> y float32 [2^40], x doubled forty times by joining it to itself."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"]),
+            helper.make_node("Concat", ["before", "before"], ["after"], axis=0),
+        ],
+        "body",
+        [
+            tensor("i", INT64, []),
+            tensor("go_on", BOOL, []),
+            tensor("before", FLOAT, ["B"]),
+        ],
+        [tensor("still", BOOL, []), tensor("after", FLOAT, ["A"])],
+    )
+    return model_bytes(
+        [helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)],
+        [tensor("x", FLOAT, [1])],
+        [tensor("y", FLOAT, ["M"])],
+        initializers={"n": np.array(40, np.int64)},
+    )
+
+
 def expanded() -> bytes:
     """x int64 [] -> y float32 []: the sum of a product of two x by x matrices of 1."""
     return model_bytes(

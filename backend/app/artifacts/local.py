@@ -24,7 +24,12 @@ from app.errors import ArtifactCorrupt
 
 
 class LocalStore:
-    def __init__(self, data_dir: Path) -> None:
+    """`on_damage` is called for each artifact that is found missing or changed."""
+
+    def __init__(
+        self, data_dir: Path, *, on_damage: Callable[[], None] | None = None
+    ) -> None:
+        self._on_damage = on_damage
         self._layout = Layout(data_dir)
         self._proofs = Proofs()
 
@@ -52,7 +57,7 @@ class LocalStore:
         place = self._layout.place(artifact.digest)
         damage = await in_thread(lambda: find_damage(place, artifact))
         if damage:
-            raise _corrupt(artifact, damage)
+            raise self._corrupt(artifact, damage)
         return place
 
     async def path(self, artifact: Artifact, name: str) -> Path:
@@ -60,7 +65,7 @@ class LocalStore:
         place = self._layout.place(artifact.digest)
         damage = await in_thread(lambda: self._proofs.find_damage(place, file))
         if damage:
-            raise _corrupt(artifact, damage)
+            raise self._corrupt(artifact, damage)
         return place / file.name
 
     async def collect(
@@ -106,6 +111,17 @@ class LocalStore:
         finally:
             claim.release()
 
+    def _corrupt(self, artifact: Artifact, damage: str) -> ArtifactCorrupt:
+        structlog.get_logger().error(
+            "artifact_corrupt", digest=artifact.digest, damage=damage
+        )
+        if self._on_damage is not None:
+            self._on_damage()
+        return ArtifactCorrupt(
+            "A file of this model version is missing or changed on the server, so it is "
+            "not used: upload the same file again or restore it from a backup."
+        )
+
 
 def _make_durable(staged: Path, artifact: Artifact) -> None:
     for file in artifact.files:
@@ -114,13 +130,3 @@ def _make_durable(staged: Path, artifact: Artifact) -> None:
     # A long upload is no reason for an early collection.
     os.utime(staged)
     sync_directory(staged)
-
-
-def _corrupt(artifact: Artifact, damage: str) -> ArtifactCorrupt:
-    structlog.get_logger().error(
-        "artifact_corrupt", digest=artifact.digest, damage=damage
-    )
-    return ArtifactCorrupt(
-        "A file of this model version is missing or changed on the server, so it is not "
-        "used: upload the same file again or restore it from a backup."
-    )

@@ -18,6 +18,8 @@ from app.errors import InvalidModel
 # for 32,000 and 30 s for 64,000; plain nodes are a hundred times as fast.
 _MOST_NODES = 40_000
 _DEEPEST_CALLS = 64
+# Counted no further: numbers of a million digits take memory and time themselves.
+_COUNTED = 10**12
 
 # Domain, name, overload.
 _Name: TypeAlias = tuple[str, str, str]
@@ -75,7 +77,7 @@ def _size(body: _Body, sizes: Mapping[_Name, _Size]) -> _Size:
     for name, times in body.calls.items():
         nodes += times * sizes[name].nodes
         depth = max(depth, 1 + sizes[name].depth)
-    return _Size(nodes, depth)
+    return _Size(min(nodes, _COUNTED), depth)
 
 
 def _callees_first(bodies: Mapping[_Name, _Body]) -> list[_Name]:
@@ -106,4 +108,4 @@ def _name(domain: str, name: str, overload: str) -> _Name:
 
 
 def _count(nodes: int) -> str:
-    return f"{nodes:,}" if nodes < 10**12 else f"about 10^{len(str(nodes)) - 1}"
+    return f"{nodes:,}" if nodes < _COUNTED // 2 else "more than 10^11"

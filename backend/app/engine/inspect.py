@@ -6,20 +6,25 @@ The parent never reads the file. What the child says is believed only as data.
 import asyncio
 import json
 import logging
-import os
 import signal
-import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from app.engine.inspection import Inspection, InspectionOrder
-from app.engine.scratch import EmptyFolder, sweep
+from app.engine.children import Children
+from app.engine.inspection import (
+    Inspection,
+    InspectionOrder,
+    NotUnderstood,
+    read_answer,
+    read_inspection,
+)
+from app.engine.operators import DOMAINS
 from app.errors import InvalidModel, Overloaded
 
 _log = logging.getLogger(__name__)
@@ -32,7 +37,6 @@ _SHARE_OF_FIRST_RUN = 1 / 2
 _SHARE_OF_ONE_RUN = 1 / 6
 # What a child that went on for too long returns: killed by us, or by its CPU limit.
 _OUT_OF_TIME = (None, -signal.SIGXCPU)
-_PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,13 @@ class _Ending:
     returncode: int | None
     is_too_long: bool
 
+    @classmethod
+    def of(cls, said: bytes, returncode: int | None) -> Self:
+        *lines, _ = said.split(b"\n")
+        is_too_long = len(said) > _LONGEST_ANSWER
+        answers = [] if is_too_long else list(map(read_answer, lines))
+        return cls(answers, returncode, is_too_long)
+
     def said(self, what: str) -> Any:
         return next((answer[what] for answer in self.answers if what in answer), None)
 
@@ -50,7 +61,9 @@ class _Ending:
 class Inspector:
     """At most `concurrency` validations go on at once; `queue_limit` more may wait.
 
-    `scratch` is where the children's working folders are made.
+    `spares` processes are kept ready for the next while it is `ready`. `domains` are
+    those whose operators are allowed. `scratch` is where the children's working folders
+    are made.
     """
 
     def __init__(
@@ -61,6 +74,8 @@ class Inspector:
         memory_mb: int,
         concurrency: int,
         queue_limit: int = 32,
+        spares: int = 0,
+        domains: Collection[str] = DOMAINS,
         scratch: Path | None = None,
     ) -> None:
         self._timeout_s = timeout_s
@@ -69,8 +84,19 @@ class Inspector:
         self._turns = asyncio.Semaphore(concurrency)
         self._under_way = 0
         self._most_under_way = concurrency + queue_limit
-        self._scratch = scratch or Path(tempfile.gettempdir())
-        sweep(self._scratch)
+        self._domains = tuple(domains)
+        self._children = Children(
+            spares=spares, scratch=scratch or Path(tempfile.gettempdir())
+        )
+
+    @asynccontextmanager
+    async def ready(self) -> AsyncIterator[None]:
+        """Spare processes are there from soon on until the block is left."""
+        self._children.refill()
+        try:
+            yield
+        finally:
+            await self._children.close()
 
     async def inspect(self, directory: Path) -> Inspection:
         """What is in `directory`, that holds `model.onnx` and its companions.
@@ -81,9 +107,27 @@ class Inspector:
         with self._counted():
             async with self._turns:
                 order = await asyncio.to_thread(self._order, directory)
-                async with _child(order, self._scratch) as child:
-                    ending = await self._listen(child)
-        return self._judge(ending)
+                try:
+                    return self._judge(await self._answer_to(order))
+                except NotUnderstood:
+                    _log.error("validation gave an answer that is none: %s", directory)
+                    raise InvalidModel(_NOT_UNDERSTOOD) from None
+
+    async def _answer_to(self, order: InspectionOrder) -> _Ending:
+        """A spare may have died meanwhile, which is not the model's doing: twice."""
+        ending = await self._ask(order)
+        if ending.said("begun") is None and ending.returncode is not None:
+            ending = await self._ask(order)
+        return ending
+
+    async def _ask(self, order: InspectionOrder) -> _Ending:
+        child = await self._children.take()
+        try:
+            await child.tell(json.dumps(order.as_json()))
+            return await self._listen(child.process)
+        finally:
+            await child.end()
+            self._children.refill()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -103,11 +147,11 @@ class Inspector:
         size_bytes = sum(path.stat().st_size for path in directory.iterdir())
         return InspectionOrder(
             directory=directory.resolve(),
-            parent_pid=os.getpid(),
             memory_bytes=self._memory_mb * _MIB + _MEMORY_PER_FILE_BYTE * size_bytes,
             cpu_s=self._cpu_s,
             first_run_limit_s=self._timeout_s * _SHARE_OF_FIRST_RUN,
             run_limit_s=self._timeout_s * _SHARE_OF_ONE_RUN,
+            domains=self._domains,
         )
 
     async def _listen(self, child: Process) -> _Ending:
@@ -122,9 +166,7 @@ class Inspector:
                         break
                 else:
                     returncode = await child.wait()
-        *lines, _ = said.split(b"\n")
-        answers = [json.loads(line) for line in lines]
-        return _Ending(answers, returncode, len(said) > _LONGEST_ANSWER)
+        return _Ending.of(bytes(said), returncode)
 
     def _judge(self, ending: _Ending) -> Inspection:
         if ending.is_too_long:
@@ -133,15 +175,15 @@ class Inspector:
             ending.said, ("fault", "error", "done", "loaded")
         )
         if done is not None:
-            return Inspection.from_json(done)
+            return read_inspection(done)
         if error is not None:
-            raise InvalidModel(error)
+            raise InvalidModel(str(error))
         if fault is not None:
             _log.error("validation failed: %s", ending.said("trace"))
             raise InvalidModel(f"this file could not be validated ({fault})")
         tried = ending.said("tried")
         if tried is not None and ending.returncode in _OUT_OF_TIME:
-            return _not_proven(Inspection.from_json(loaded), tried, self._why(ending))
+            return _not_proven(read_inspection(loaded), tried, self._why(ending))
         raise InvalidModel(self._why(ending))
 
     def _why(self, ending: _Ending) -> str:
@@ -174,44 +216,13 @@ class Inspector:
         return f"ONNX Runtime crashed (signal {-code}) while {doing}"
 
 
+_NOT_UNDERSTOOD = (
+    "this file could not be validated: the process that did so gave no sensible answer"
+)
+
+
 def _raise(setting: str) -> str:
     return f"; if that is meant, raise {setting}"
-
-
-@asynccontextmanager
-async def _child(order: InspectionOrder, scratch: Path) -> AsyncIterator[Process]:
-    """The running child, in an empty folder; afterwards its whole group is gone."""
-    empty = await asyncio.to_thread(EmptyFolder.new, scratch)
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "app.engine.child"),
-            json.dumps(order.as_json()),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            cwd=empty.path,
-            env=_environment(),
-            start_new_session=True,
-        )
-        try:
-            yield child
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
-    finally:
-        await asyncio.to_thread(empty.remove)
-
-
-def _environment() -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {
-        **passed_on,
-        "ORT_DISABLE_TELEMETRY": "1",
-        # A thread of it would count 64 MiB of address space each.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
 
 
 def _not_proven(found: Inspection, tried: dict[str, Any], why: str) -> Inspection:

@@ -1,5 +1,6 @@
 """What validation finds out about a model, and how the child tells its parent."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +14,26 @@ class InspectionOrder:
     """What the child is told."""
 
     directory: Path
-    parent_pid: int
     memory_bytes: int
     cpu_s: int
     first_run_limit_s: float
     run_limit_s: float
+    domains: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         return {
             "directory": str(self.directory),
-            "parent_pid": self.parent_pid,
             "memory_bytes": self.memory_bytes,
             "cpu_s": self.cpu_s,
             "first_run_limit_s": self.first_run_limit_s,
             "run_limit_s": self.run_limit_s,
+            "domains": self.domains,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        return cls(**{**data, "directory": Path(data["directory"])})
+        directory, domains = Path(data["directory"]), tuple(data["domains"])
+        return cls(**{**data, "directory": directory, "domains": domains})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,34 @@ class Inspection:
         names = data["feature_names"]
         return cls(
             Signature.from_json(data["inputs"], data["outputs"]),
-            data["metadata"],
-            data["report"],
+            dict(data["metadata"]),
+            dict(data["report"]),
             None if names is None else tuple(names),
         )
+
+
+class NotUnderstood(Exception):
+    """The child said what it never says of itself: the model has taken it over."""
+
+
+def read_answer(line: bytes) -> dict[str, Any]:
+    """One thing that the child said. NotUnderstood where it is no such thing."""
+    try:
+        answer = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise NotUnderstood from error
+    if not isinstance(answer, dict):
+        raise NotUnderstood
+    return answer
+
+
+def read_inspection(data: Any) -> Inspection:
+    """NotUnderstood where `data` is none."""
+    try:
+        return Inspection.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotUnderstood from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

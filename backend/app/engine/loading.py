@@ -49,14 +49,23 @@ def load_session(directory: Path, plan: SessionPlan) -> Session:
 
 
 def load_from_memory(
-    model: bytes, companions: Mapping[str, Buffer], *, threads: int
+    model: bytes,
+    companions: Mapping[str, Buffer],
+    *,
+    threads: int,
+    optimised: bool = True,
 ) -> Session:
-    """As `load_session`, opening no file, on the CPU. Companions are copied."""
+    """As `load_session`, opening no file, on the CPU. Companions are copied.
+
+    Not `optimised`: the graph is run as it is written.
+    """
     lengths = [len(memoryview(data)) for data in companions.values()]
     size_bytes = len(model) + sum(lengths)
 
     def options() -> Any:
-        made = session_options(threads=threads, size_bytes=size_bytes)
+        made = session_options(
+            threads=threads, size_bytes=size_bytes, optimised=optimised
+        )
         if companions:
             made.add_external_initializers_from_files_in_memory(
                 list(companions), list(companions.values()), lengths

@@ -11,9 +11,14 @@ _FOLDED_BYTES = 4 * 1024 * 1024
 LOG_FATAL_ONLY = 4
 
 
-def session_options(*, threads: int, size_bytes: int = 0) -> Any:
+def session_options(
+    *, threads: int, size_bytes: int = 0, optimised: bool = True
+) -> Any:
     """Options for one model on `threads` threads whose files have `size_bytes`."""
     options = ort.SessionOptions()
+    if not optimised:
+        level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
     options.log_severity_level = LOG_FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

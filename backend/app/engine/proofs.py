@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from app.engine.alarm import Alarm
 from app.engine.compare import close, identical
 from app.engine.samples import ATTEMPTS, Sizes, sample_inputs
 from app.engine.session import Session
@@ -46,14 +47,23 @@ class Proofs:
 
 
 class Prover:
-    """Runs one session on made-up inputs, no run longer than `run_limit_s`."""
+    """Runs one session on made-up inputs, no run longer than `run_limit_s`.
+
+    `alarm` stops them; without one each has its own.
+    """
 
     def __init__(
-        self, session: Session, signature: Signature, *, run_limit_s: float
+        self,
+        session: Session,
+        signature: Signature,
+        *,
+        run_limit_s: float,
+        alarm: Alarm | None = None,
     ) -> None:
         self._session = session
         self._signature = signature
         self._run_limit_s = run_limit_s
+        self._alarm = alarm
         self._random = np.random.default_rng(_SEED)
 
     def try_smallest(self, *, limit_s: float) -> Trouble | None:
@@ -66,7 +76,7 @@ class Prover:
         except (MLForgeError, MemoryError) as error:
             return error
         try:
-            self._session.run(inputs, None, deadline=time.monotonic() + limit_s)
+            self._run_within(inputs, limit_s)
         except (InferenceTimeout, Unavailable):
             raise
         except MLForgeError as error:
@@ -146,8 +156,11 @@ class Prover:
         return sample_inputs(self._signature, sizes, self._random)
 
     def _run(self, inputs: Tensors) -> dict[str, Value]:
-        deadline = time.monotonic() + self._run_limit_s
-        return self._session.run(inputs, None, deadline=deadline)
+        return self._run_within(inputs, self._run_limit_s)
+
+    def _run_within(self, inputs: Tensors, limit_s: float) -> dict[str, Value]:
+        deadline = time.monotonic() + limit_s
+        return self._session.run(inputs, None, deadline=deadline, alarm=self._alarm)
 
 
 def _judge_operators(random_operators: Collection[str]) -> Verdict | None:

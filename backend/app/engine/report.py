@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +16,9 @@ from app.engine.memory import give_memory_back
 from app.engine.proofs import Proofs, Trouble, explain
 from app.engine.signature import Signature, ValueSpec
 from app.engine.static_checks import ModelFacts
+from app.errors import InvalidModel
+
+_LONGEST_STATUS = 8192
 
 
 class MemoryMeter:
@@ -21,12 +26,28 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        self._at_first_bytes = self.resident_bytes()
+        self._cpu_at_first_s = time.process_time()
 
     def resident_bytes(self) -> int:
         """Without what was freed before."""
         give_memory_back()
         pages = os.pread(self._statm, 200, 0).split()[1]
         return int(pages) * resource.getpagesize()
+
+    def budget(self, load_ms: float) -> dict[str, Any]:
+        """What the model took of this process since the meter was made."""
+        return {
+            "load_ms": load_ms,
+            "cpu_ms": round(1000 * (time.process_time() - self._cpu_at_first_s), 3),
+            "peak_memory_bytes": max(0, self._peak_bytes() - self._at_first_bytes),
+        }
+
+    def _peak_bytes(self) -> int:
+        status = os.pread(self._status, _LONGEST_STATUS, 0)
+        found = re.search(rb"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
 
 
 def written_facts(model: ModelProto, facts: ModelFacts) -> dict[str, Any]:
@@ -54,10 +75,15 @@ def class_labels(model: ModelProto) -> dict[str, list[str] | list[int]]:
             if attribute.name == "classlabels_int64s":
                 found[node.output[0]] = list(attribute.ints)
             elif attribute.name == "classlabels_strings":
-                found[node.output[0]] = [
-                    label.decode(errors="replace") for label in attribute.strings
-                ]
+                found[node.output[0]] = list(map(_label, attribute.strings))
     return found
+
+
+def _label(written: bytes) -> str:
+    label = written.decode(errors="replace")
+    if "\0" in label:
+        raise InvalidModel(f"this model has a class label with a zero byte: {label!r}")
+    return label
 
 
 def proven_facts(proofs: Proofs) -> dict[str, Any]:

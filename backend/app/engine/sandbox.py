@@ -10,7 +10,7 @@ from pathlib import Path
 
 _IS_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 38, 39
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_QUESTION = 1
@@ -48,8 +48,6 @@ def limit_resources(*, memory_bytes: int, cpu_s: int) -> None:
 
     The address space that is mapped by now is not counted.
     """
-    if _IS_LINUX:
-        _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _limit(resource.RLIMIT_AS, memory_bytes + _mapped_bytes())
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
@@ -57,13 +55,20 @@ def limit_resources(*, memory_bytes: int, cpu_s: int) -> None:
     _limit(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
 
 
+def has_no_new_privileges() -> bool:
+    """Whether a program that this process starts can gain none."""
+    return _IS_LINUX and _libc().prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+
+
 def confine(readable: Sequence[Path]) -> int:
-    """Leaves only reading below `readable`, and no TCP. The version of Landlock.
+    """Leaves only reading below `readable`, no TCP and no privileges to gain, to this
+    thread and those it makes. The version of Landlock.
 
     0 where the kernel has none: then `forbid_opening` is what protects files.
     """
     if not _IS_LINUX:
         return 0
+    _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     version: int = _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_QUESTION)
     if version < 1:
         return 0
@@ -81,6 +86,11 @@ def confine(readable: Sequence[Path]) -> int:
     _checked(_libc().syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
     return version
+
+
+def forbid_processes() -> None:
+    """No process and no thread can be made from here on, unless by root."""
+    _limit(resource.RLIMIT_NPROC, 0)
 
 
 def forbid_opening() -> None:

@@ -1,13 +1,14 @@
 """A loaded model and how it runs."""
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import onnxruntime as ort
 
+from app.engine.alarm import Alarm
 from app.engine.batch_gains import BatchGains
 from app.engine.dispatch import RunCosts
 from app.engine.feeds import feed, feed_as_ortvalue, is_raw, needs_feeding, read
@@ -93,27 +94,27 @@ class Session:
         outputs: Sequence[str] | None,
         *,
         deadline: float | None = None,
+        alarm: Alarm | None = None,
     ) -> dict[str, Value]:
         """The outputs named, or all of them, by name. Blocks.
 
         `inputs` must have passed `check_inputs`. `deadline` is an instant of
         `time.monotonic()`; a run still going then is stopped: InferenceTimeout.
+        Without an `alarm` that takes a thread of its own.
         """
         if deadline is None:
             return self.run_stoppable(inputs, outputs, None)
         stop = Stop()
         limit_s = max(deadline - time.monotonic(), 0.0)
-        timer = threading.Timer(limit_s, stop.set)
-        timer.daemon = True
-        timer.start()
-        try:
-            return self.run_stoppable(inputs, outputs, stop)
-        except MLForgeError as error:
-            if stop.requested:
-                raise timed_out(limit_s) from error
-            raise
-        finally:
-            timer.cancel()
+        with ExitStack() as stack:
+            alarm = alarm or stack.enter_context(Alarm())
+            stack.enter_context(alarm.armed(stop, deadline))
+            try:
+                return self.run_stoppable(inputs, outputs, stop)
+            except MLForgeError as error:
+                if stop.requested:
+                    raise timed_out(limit_s) from error
+                raise
 
     def run_stoppable(
         self, inputs: Tensors, outputs: Sequence[str] | None, stop: Stop | None

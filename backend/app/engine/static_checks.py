@@ -1,33 +1,32 @@
 """What a model file says before anything runs it, and what it must not say."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from app.engine.cost_bounds import has_bounded_cost
+from app.engine.declared import check_declared
 from app.engine.expansion import check_expansion
 from app.engine.graph_walk import (
     Container,
     all_graphs,
     initializers,
-    sparse_tensors,
     tensors,
 )
+from app.engine.operators import DOMAINS, check_operators
 from app.engine.random_operators import RANDOM_OPERATORS
-from app.engine.tensors import BY_CODE
+from app.engine.tensor_checks import check_tensors, is_external
 from app.engine.text_check import check_text
 from app.errors import InvalidModel
 
 _MOST_NODES = 200_000
 # What StringNormalizer takes where it names none.
 _DEFAULT_LOCALE = b"en_US.UTF-8"
-# ONNX Runtime writes sparse tensors out: what they may grow to, whatever the file.
-_DENSE_BYTES = 64 * 2**20
-_DENSE_BYTES_PER_FILE_BYTE = 16
-_WIDEST_ELEMENT_BITS = 128
+# How the runtime's own format begins, after four bytes.
+_ORT_FORMAT = b"ORTM"
 # Of the float attributes of ai.onnx.ml, the one that no prediction depends on.
 _NO_PARAMETERS = "nodes_hitrates"
 
@@ -51,6 +50,11 @@ def parse(data: bytes) -> ModelProto:
     """InvalidModel if `data` is no ONNX model."""
     if not data:
         raise InvalidModel("this file is not an ONNX model (it is empty)")
+    if data[4:8] == _ORT_FORMAT:
+        raise InvalidModel(
+            "this file is in ONNX Runtime's own format (.ort), which is not taken; send "
+            "the .onnx file that it was made from"
+        )
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -66,18 +70,33 @@ def parse(data: bytes) -> ModelProto:
 
 
 def check(
-    model: ModelProto, companions: Collection[str], *, size_bytes: int
+    model: ModelProto,
+    companions: Mapping[str, int],
+    *,
+    size_bytes: int,
+    domains: Collection[str] = DOMAINS,
 ) -> ModelFacts:
     """InvalidModel where loading would be unsafe, or must fail for lack of a file.
 
-    `companions` are the names of the files sent along, `size_bytes` is what all have.
+    `companions` are the files sent along and their sizes, `size_bytes` is what all
+    files have. `domains` are those whose operators are allowed.
     """
+    _check_node_count(model)
     check_text(model)
+    check_declared(model)
+    check_operators(model, domains)
     check_expansion(model)
-    _check_sparse(model, size_bytes)
+    check_tensors(model, companions, size_bytes=size_bytes)
     facts = _facts(model)
     _check_companions(facts.external_files, companions)
     return facts
+
+
+def _check_node_count(model: ModelProto) -> None:
+    if sum(len(graph.node) for graph in all_graphs(model)) > _MOST_NODES:
+        raise InvalidModel(
+            f"this model has more than {_MOST_NODES:,} nodes, which is the limit"
+        )
 
 
 def _facts(model: ModelProto) -> ModelFacts:
@@ -87,10 +106,6 @@ def _facts(model: ModelProto) -> ModelFacts:
     locales: set[str] = set()
     for graph in all_graphs(model):
         node_count += len(graph.node)
-        if node_count > _MOST_NODES:
-            raise InvalidModel(
-                f"this model has more than {_MOST_NODES:,} nodes, which is the limit"
-            )
         parameter_count += sum(prod(tensor.dims) for tensor in initializers(graph))
         parameter_count += sum(map(_own_parameters, graph.node))
         external.update(_locations(graph))
@@ -118,32 +133,9 @@ def _own_parameters(node: NodeProto) -> int:
     return count
 
 
-def _check_sparse(model: ModelProto, size_bytes: int) -> None:
-    most = max(_DENSE_BYTES, _DENSE_BYTES_PER_FILE_BYTE * size_bytes)
-    dense = sum(
-        _dense_bytes(sparse)
-        for graph in all_graphs(model)
-        for sparse in sparse_tensors(graph)
-    )
-    if dense > most:
-        raise InvalidModel(
-            f"this model's sparse tensors have {dense:,} bytes once they are written "
-            f"out; {most:,} is the limit for a model of {size_bytes:,} bytes"
-        )
-
-
-def _dense_bytes(sparse: SparseTensorProto) -> int:
-    element = BY_CODE.get(sparse.values.data_type)
-    # A string's own bytes are in the file; it takes as much room when it is empty.
-    is_known = element is not None and not element.is_string
-    bits = element.bits if element and is_known else 2 * _WIDEST_ELEMENT_BITS
-    elements: int = prod(max(dim, 0) for dim in sparse.dims)
-    return elements * bits // 8
-
-
 def _locations(graph: Container) -> Iterator[str]:
     for tensor in tensors(graph):
-        if tensor.data_location != TensorProto.EXTERNAL and not tensor.external_data:
+        if not is_external(tensor):
             continue
         found = [item.value for item in tensor.external_data if item.key == "location"]
         if len(found) != 1:

@@ -112,6 +112,10 @@ class Metrics:
         """One wait or run that a time limit ended: request, model or server."""
         self.inference_timeouts.add(whose)
 
+    def note_damage(self) -> None:
+        """One look at a committed model file that found it missing or changed."""
+        self.artifacts_corrupt.inc()
+
     def note_chunk(self, rows: int, failed: int, took_s: float) -> None:
         """One chunk of a file job whose rows are in the result."""
         self.job_rows.labels("scored").inc(rows - failed)
@@ -222,6 +226,10 @@ class Metrics:
         )
         self.model_evictions = self._counter(
             "model_evictions_total", "Idle models let go of to make room for others."
+        )
+        self.artifacts_corrupt = self._counter(
+            "artifacts_corrupt_total",
+            "Model files found missing or changed when they were to be used.",
         )
         self.model_load_duration = self._durations(
             "model_load_seconds", "Seconds that loads took, with their wait for room."

@@ -110,6 +110,7 @@ async def build(
         if role == "worker" or (role == "api" and not settings.redis_url):
             await owned(stack, parts.filing.webhooks.run())
         if role == "api":
+            await stack.enter_async_context(parts.inspector.ready())
             await parts.identity.start(stack, parts.traffic)
             await stack.enter_async_context(parts.fleet.running())
             if place.slot == 0:
@@ -144,7 +145,7 @@ class Parts:
         self.settings = settings
         self.metrics = metrics
         self.database = self._database(stack)
-        self.store = LocalStore(settings.data_dir)
+        self.store = LocalStore(settings.data_dir, on_damage=metrics.note_damage)
         self.inference = Inference(settings, metrics, self.store, stack)
         self.cache = make_cache(settings, metrics)
         stack.push_async_callback(self.cache.close)
@@ -159,8 +160,9 @@ class Parts:
         metrics.watch_providers(lambda: self.runner.providers_of(self.routes.ready()))
         self.identity = Identity(settings, self.database, self.routes, metrics)
         self.traffic = self._traffic()
+        self.inspector = make_inspector(settings)
         self.registry = Registry(
-            self.database, self.store, make_inspector(settings), self.traffic
+            self.database, self.store, self.inspector, self.traffic
         )
         self.redis_probe = self._redis_probe(stack)
         self.watch = JobWatch()
@@ -233,11 +235,10 @@ class Parts:
         )
 
     def janitor(self) -> Janitor:
-        artifacts = ArtifactUpkeep(
-            self.database, self.store, self.registry, self.settings.artifact_grace_s
-        )
-        jobs = self.filing.retention
-        return Janitor((self.store.sweep_staging, artifacts.clean, jobs.clean))
+        grace_s = self.settings.artifact_grace_s
+        artifacts = ArtifactUpkeep(self.database, self.store, self.registry, grace_s)
+        clean = self.filing.retention.clean
+        return Janitor((self.store.sweep_staging, artifacts.clean, clean))
 
     def _database(self, stack: AsyncExitStack) -> Database:
         database = Database(

@@ -88,5 +88,7 @@ def make_inspector(settings: Settings) -> Inspector:
         cpu_s=settings.validation_cpu_s,
         memory_mb=settings.validation_memory_mb,
         concurrency=settings.validation_concurrency,
+        spares=settings.validation_spares,
+        domains=settings.allowed_domains,
         scratch=settings.data_dir / "scratch",
     )

@@ -239,6 +239,9 @@ def test_a_corrupted_model_file_is_never_served(
     assert answer.status_code == 500
     assert answer.json()["code"] == "artifact_corrupt"
     assert str(tmp_path) not in answer.text
+    assert "artifact_corrupt" in again.logs()
+    metrics = httpx.get(f"{again.url}/metrics").text
+    assert "mlforge_artifacts_corrupt_total 1.0" in metrics
     # The same file sent again mends it.
     assert httpx.post(again.url + UPLOAD, files=files, timeout=30).status_code == 200
     answer = httpx.post(again.url + PREDICT, json=_body(1.0), timeout=30)

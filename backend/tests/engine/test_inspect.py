@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import os
 import re
 import signal
@@ -14,10 +15,12 @@ import psutil
 import pytest
 from onnx import helper
 
+from app.engine import children as children_module
 from app.engine.inspect import Inspector
 from app.errors import InvalidModel, Overloaded
 from tests import graphs
 from tests.engine.conftest import WriteModel
+from tests.mutations import mutants
 
 # Passes the static checks, and takes ONNX Runtime seconds to load.
 SLOW_TO_LOAD = graphs.hang_on_load(15)
@@ -33,11 +36,15 @@ def children() -> list[psutil.Process]:
     return [child for child in family if "app.engine.child" in command_of(child)]
 
 
-def command_of(process: psutil.Process) -> list[str]:
+def command_of(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
-        return []
+        return ""
+
+
+def has_its_limits(child: psutil.Process) -> bool:
+    return bool(child.rlimit(psutil.RLIMIT_CORE) == (0, 0))
 
 
 async def until(condition: Callable[[], Any]) -> Any:
@@ -185,13 +192,13 @@ async def test_what_onnx_runtime_refuses_comes_in_its_cleaned_words(
     write_model: WriteModel,
 ) -> None:
     model = graphs.model_bytes(
-        [helper.make_node("NoSuchOperator", ["x"], ["y"])],
-        [graphs.tensor("x", graphs.FLOAT, ["N"])],
-        [graphs.tensor("y", graphs.FLOAT, ["N"])],
+        [helper.make_node("Abs", ["x"], ["y"], name="no_text")],
+        [graphs.tensor("x", graphs.STRING, ["N"])],
+        [graphs.tensor("y", graphs.STRING, ["N"])],
     )
     message = await refusal(write_model(model))
     assert message.startswith("ONNX Runtime cannot load this model: ")
-    assert "NoSuchOperator" in message
+    assert "no_text" in message
     assert "ONNXRuntimeError" not in message
 
 
@@ -230,6 +237,7 @@ async def test_a_model_that_crashes_while_loading_is_refused(
 ) -> None:
     refused = asyncio.create_task(refusal(write_model(SLOW_TO_LOAD)))
     (child,) = await until(children)
+    await until(lambda: has_its_limits(child))
     child.send_signal(signal.SIGSEGV)
     assert await refused == "ONNX Runtime crashed (signal 11) while loading this model"
 
@@ -362,7 +370,7 @@ def test_the_child_dies_with_its_parent(write_model: WriteModel) -> None:
     with subprocess.Popen(arguments) as parent:
         (child,) = asyncio.run(until(children))
         # Only once it holds its limits it has asked to die with its parent.
-        asyncio.run(until(lambda: child.rlimit(psutil.RLIMIT_CORE) == (0, 0)))
+        asyncio.run(until(lambda: has_its_limits(child)))
         parent.kill()
     gone, _ = psutil.wait_procs([child], timeout=30)
     assert gone == [child]
@@ -379,3 +387,57 @@ async def test_the_child_sees_neither_the_environment_nor_the_folder(
     assert os.listdir(child.cwd()) == []
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_spare_waits_for_the_next_and_is_replaced(
+    write_model: WriteModel,
+) -> None:
+    folder = write_model(graphs.add_one())
+    looking = inspector(spares=1)
+    async with looking.ready():
+        (spare,) = await until(children)
+        await looking.inspect(folder)
+        assert not spare.is_running()
+        (other,) = await until(children)
+        # One that has died meanwhile is no fault of the model's.
+        other.kill()
+        await looking.inspect(folder)
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"no JSON",
+        b"[" * 100_000,
+        b"[]",
+        b'{"done": NaN}',
+        b'{"done": {}}',
+        b'{"done": {"inputs": 3, "outputs": [], "report": {}, "metadata": {}}}',
+        b'{"begun": true, "done": {"inputs": [{"name": "x"}]}}',
+    ],
+)
+async def test_a_child_that_a_model_took_over_is_not_believed(
+    write_model: WriteModel, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    folder = write_model(graphs.add_one())
+    program = f"import sys; print({said.decode()!r}); sys.stdout.flush()"
+    monkeypatch.setattr(children_module, "_PROGRAM", program)
+    assert "gave no sensible answer" in await refusal(folder)
+
+
+async def test_whatever_a_file_does_to_the_child_the_parent_goes_on(
+    write_model: WriteModel,
+) -> None:
+    looking = inspector(timeout_s=10, cpu_s=5, memory_mb=1024)
+
+    async def verdict(data: bytes) -> bool:
+        try:
+            await looking.inspect(write_model(data))
+        except InvalidModel as error:
+            return bool(error.detail)
+        return True
+
+    files = itertools.islice(mutants(3), 8)
+    assert all(await asyncio.gather(*map(verdict, files)))
+    assert children() == []

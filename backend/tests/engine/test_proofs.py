@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from app.engine.alarm import Alarm
 from app.engine.proofs import Prover
 from app.engine.session import Session
 from app.engine.signature import Signature
@@ -47,7 +48,8 @@ def test_a_model_without_inputs_is_proven_too(open_model: OpenModel) -> None:
     )
     session = open_model(model)
     assert session.signature == Signature((), session.signature.outputs)
-    prover = Prover(session, session.signature, run_limit_s=60)
-    proofs = prover.prove((), prover.try_smallest(limit_s=60))
+    with Alarm() as alarm:
+        prover = Prover(session, session.signature, run_limit_s=60, alarm=alarm)
+        proofs = prover.prove((), prover.try_smallest(limit_s=60))
     assert proofs.deterministic.holds
     assert proofs.latency_ms is not None

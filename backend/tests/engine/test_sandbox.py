@@ -92,17 +92,16 @@ def test_memory_cpu_and_files_are_bounded(tmp_path: Path) -> None:
         """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sandbox.forbid_processes()
 sandbox.limit_resources(memory_bytes=64 * 2**20, cpu_s=3)
 print(json.dumps({
     "little": attempt(lambda: bytearray(2**20)),
     "much": attempt(lambda: bytearray(2**27)),
     "cpu": resource.getrlimit(resource.RLIMIT_CPU),
     "write": attempt(lambda: Path(sys.argv[1]).write_text("x")),
-    "privileges": [
-        line.split()[1]
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("NoNewPrivs")
-    ],
+    "processes": resource.getrlimit(resource.RLIMIT_NPROC),
+    "privileges": sandbox.has_no_new_privileges(),
+    "confined": (sandbox.confine([]), sandbox.has_no_new_privileges())[1],
 }))
 """,
         tmp_path / "new",
@@ -112,7 +111,9 @@ print(json.dumps({
         "much": "MemoryError",
         "cpu": [3, 4],
         "write": "OSError",
-        "privileges": ["1"],
+        "processes": [0, 0],
+        "privileges": False,
+        "confined": True,
     }
 
 

@@ -1,17 +1,30 @@
+import itertools
 import time
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
+from app.engine import operators
 from app.engine.static_checks import ModelFacts, check, parse
 from app.errors import InvalidModel
-from tests import graphs
+from tests import graphs, hostile
+from tests.hostile import (
+    branching,
+    calling,
+    external,
+    function,
+    sparse,
+    with_nodes,
+)
+from tests.mutations import mutants
 
 
 def facts(data: bytes, *companions: str) -> ModelFacts:
-    return check(parse(data), companions, size_bytes=len(data))
+    sizes = dict.fromkeys(companions, 2**20)
+    return check(parse(data), sizes, size_bytes=len(data))
 
 
 def refusal(data: bytes, *companions: str) -> str:
@@ -20,47 +33,8 @@ def refusal(data: bytes, *companions: str) -> str:
     return caught.value.detail
 
 
-def function(name: str, *nodes: NodeProto) -> Any:
-    imports = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1)]
-    return helper.make_function("local", name, ["a"], ["b"], list(nodes), imports)
-
-
 def call(name: str) -> NodeProto:
     return helper.make_node(name, ["a"], ["b"], domain="local")
-
-
-def calling(name: str, *functions: Any) -> bytes:
-    return graphs.model_bytes(
-        [helper.make_node(name, ["x"], ["y"], domain="local")],
-        [graphs.tensor("x", graphs.FLOAT, ["N"])],
-        [graphs.tensor("y", graphs.FLOAT, ["N"])],
-        functions=functions,
-    )
-
-
-def external(name: str, location: str) -> TensorProto:
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1])
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value=location)
-    return tensor
-
-
-def branching(inner: NodeProto) -> NodeProto:
-    """An If whose branches hold `inner`, of one output named `out`."""
-    branch = helper.make_graph(
-        [inner], "branch", [], [graphs.tensor("out", graphs.FLOAT, None)]
-    )
-    return helper.make_node(
-        "If", ["flag"], ["y"], then_branch=branch, else_branch=branch
-    )
-
-
-def with_nodes(*nodes: NodeProto) -> bytes:
-    return graphs.model_bytes(
-        nodes,
-        [graphs.tensor("flag", graphs.BOOL, []), graphs.tensor("x", graphs.FLOAT, [1])],
-        [graphs.tensor("y", graphs.FLOAT, None)],
-    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +100,7 @@ def test_graphs_nested_too_deep_are_refused() -> None:
     model = ModelProto.FromString(with_nodes())
     model.graph.node.append(node)
     with pytest.raises(InvalidModel, match="nests graphs more than 16 deep"):
-        check(model, (), size_bytes=0)
+        check(model, {}, size_bytes=0)
 
 
 @pytest.mark.parametrize(
@@ -171,14 +145,6 @@ def test_a_constant_that_only_looks_false_is_not() -> None:
     assert facts(with_nodes(constant, dropout)).random_operators
 
 
-def sparse(size: int) -> Any:
-    return helper.make_sparse_tensor(
-        helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0]),
-        helper.make_tensor("at", TensorProto.INT64, [1], [0]),
-        [size],
-    )
-
-
 def with_sparse(*tensors: Any) -> bytes:
     model = ModelProto.FromString(graphs.add_one())
     model.graph.sparse_initializer.extend(tensors)
@@ -197,7 +163,7 @@ def test_sparse_tensors_far_larger_than_the_file_are_refused() -> None:
 
 def test_large_files_may_hold_large_sparse_tensors() -> None:
     model = parse(with_sparse(sparse(4 * 10**8)))
-    assert check(model, (), size_bytes=10**8)
+    assert check(model, {}, size_bytes=10**8)
 
 
 def test_dropout_that_never_trains_is_not_random() -> None:
@@ -211,63 +177,20 @@ def test_dropout_that_never_trains_is_not_random() -> None:
     ).random_operators
 
 
-def in_an_attribute(location: str) -> bytes:
-    value = external("v", location)
-    return with_nodes(helper.make_node("Constant", [], ["y"], value=value))
-
-
-def in_a_branch(location: str) -> bytes:
-    value = external("v", location)
-    return with_nodes(branching(helper.make_node("Constant", [], ["out"], value=value)))
-
-
-def in_a_function(location: str) -> bytes:
-    value = external("v", location)
-    return calling(
-        "f", function("f", helper.make_node("Constant", [], ["b"], value=value))
-    )
-
-
-def in_a_default(location: str) -> bytes:
-    inner = function("f", helper.make_node("Constant", [], ["b"]))
-    inner.node[0].attribute.add(
-        name="value", ref_attr_name="v", type=AttributeProto.TENSOR
-    )
-    inner.attribute_proto.append(helper.make_attribute("v", external("v", location)))
-    return calling("f", inner)
-
-
-def in_a_sparse_initializer(location: str) -> bytes:
-    model = ModelProto.FromString(graphs.add_one())
-    sparse = model.graph.sparse_initializer.add(dims=[1])
-    sparse.values.CopyFrom(external("v", location))
-    return bytes(model.SerializeToString())
-
-
-HIDING_PLACES = [
-    lambda location: graphs.external_data_pair(location)[0],
-    in_an_attribute,
-    in_a_branch,
-    in_a_function,
-    in_a_default,
-    in_a_sparse_initializer,
-]
-
-
-@pytest.mark.parametrize("hide", HIDING_PLACES)
+@pytest.mark.parametrize("hide", hostile.PLACES)
 @pytest.mark.parametrize(
     "location", ["model.onnx.data", "../x", "/etc/passwd", "a/b", "secret.env"]
 )
 def test_files_that_were_not_sent_are_asked_for(hide: Any, location: str) -> None:
-    assert refusal(hide(location)) == (
+    assert refusal(hide(external(location))) == (
         f"this model refers to `{location}`; send that file too as a second part named "
         "`data`, or export with external_data=False"
     )
 
 
-@pytest.mark.parametrize("hide", HIDING_PLACES)
+@pytest.mark.parametrize("hide", hostile.PLACES)
 def test_files_that_were_sent_are_known(hide: Any) -> None:
-    assert facts(hide("w.bin"), "w.bin").external_files == {"w.bin"}
+    assert facts(hide(external("w.bin")), "w.bin").external_files == {"w.bin"}
 
 
 def test_a_file_sent_for_nothing_is_named() -> None:
@@ -310,3 +233,49 @@ def test_the_parameters_of_classical_models_count() -> None:
 def test_a_name_that_is_no_text_is_called_so(name: bytes) -> None:
     data = graphs.add_one().replace(name, b"\xff" * len(name))
     assert "a name that is not UTF-8 text" in refusal(data)
+
+
+@pytest.mark.parametrize("made", hostile.static_models(), ids=lambda made: made.name)
+def test_a_hostile_file_is_refused_by_a_look_at_it(made: hostile.Hostile) -> None:
+    sizes = {name: len(data) for name, data in made.companions.items()}
+    size_bytes = len(made.model) + sum(sizes.values())
+    with pytest.raises(InvalidModel) as caught:
+        check(parse(made.model), sizes, size_bytes=size_bytes)
+    assert made.says in caught.value.detail
+    assert len(caught.value.detail) < 1000
+
+
+def test_names_of_other_languages_are_names() -> None:
+    model = ModelProto.FromString(graphs.add_one())
+    for name in ("длина (см)", "長さ\u00a0cm", "🙂"):
+        model.graph.input.append(graphs.tensor(name, graphs.FLOAT, [1]))
+    assert facts(model.SerializeToString())
+
+
+def test_operators_of_the_runtime_are_allowed_where_their_domain_is() -> None:
+    node = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
+    model = parse(with_nodes(node))
+    assert check(model, {}, size_bytes=100)
+    with pytest.raises(InvalidModel, match=r"operators of ai\.onnx are allowed"):
+        check(model, {}, size_bytes=100, domains=["ai.onnx"])
+
+
+def test_every_operator_on_the_list_runs_on_the_cpu() -> None:
+    kernels = {
+        kernel.op_name
+        for kernel in ort_state.get_all_opkernel_def()
+        if kernel.domain == "com.microsoft"
+        and kernel.provider == "CPUExecutionProvider"
+    }
+    assert kernels >= operators.CONTRIBUTED_OPERATORS
+
+
+def test_a_look_at_whatever_file_ends_in_facts_or_a_refusal() -> None:
+    endings = {"facts": 0, "refusal": 0}
+    for data in itertools.islice(mutants(7), 1000):
+        try:
+            facts(data)
+            endings["facts"] += 1
+        except InvalidModel:
+            endings["refusal"] += 1
+    assert min(endings.values()) > 100
