@@ -149,7 +149,7 @@ async def test_errors_of_the_block_are_not_taken_for_the_databases(
 
 
 async def test_a_pool_that_stays_empty_is_unavailable(database_dsn: str) -> None:
-    database = Database(database_dsn, pool_size=1, timeout_s=0.05)
+    database = Database(database_dsn, pool_size=1, timeout_s=0.5)
     try:
         async with database.transaction():
             with pytest.raises(DatabaseUnavailable):

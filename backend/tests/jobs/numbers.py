@@ -22,7 +22,7 @@ from app.datasets.base import (
 )
 from app.enums import Compression, FileFormat, OnError
 
-SOON_S = 15.0
+SOON_S = 45.0
 
 
 def recipe(

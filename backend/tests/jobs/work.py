@@ -21,7 +21,7 @@ from app.services.job_work import JobWork, Predict
 from app.services.jobs import JobRequest, Jobs, PinnedVersion
 from tests.jobs.numbers import NumberScoring
 
-SOON_S = 15.0
+SOON_S = 45.0
 VERSION_ID = "7d0b4fb1-6d5a-4d8e-9a0b-1f2e3d4c5b6a"
 QUICK = RunnerLimits(
     concurrency=2, lease_s=3.0, sweep_s=0.2, backoff_s=0.01, grace_s=5.0
