@@ -467,7 +467,7 @@ def _at_run_time() -> Iterable[Hostile]:
     yield Hostile("folded at load", graphs.memory_bomb_on_load(), "MB of memory")
     yield Hostile("doubling in a loop", graphs.doubling_loop(), "MB of memory")
     yield Hostile("endless loop", graphs.slow_loop(), "did not end within")
-    yield Hostile("slow functions", graphs.hang_on_load(15), "of CPU time")
+    yield Hostile("slow functions", graphs.hang_on_load(15), "raise VALIDATION_")
     yield Hostile(
         "other type than declared",
         changed(lambda m: m.graph.output[0].CopyFrom(graphs.tensor("y", INT64, ["N"]))),

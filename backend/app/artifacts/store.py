@@ -131,6 +131,9 @@ class ArtifactStore(Protocol):
         Raises ArtifactCorrupt if one is missing or changed.
         """
 
+    def prove(self, artifact: Artifact) -> None:
+        """As `open`, that the files are still what they were. Blocks."""
+
     async def path(self, artifact: Artifact, name: str) -> Path:
         """One file, for downloads, proved to match its size and SHA-256.
 

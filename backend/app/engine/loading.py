@@ -43,7 +43,7 @@ def load_session(directory: Path, plan: SessionPlan) -> Session:
     session, providers = _open(model, options, plan.providers, directory)
     solo = None
     if copies is not None and providers == _ON_CPU:
-        load_copy = partial(_load_copy, directory, stamps, copies)
+        load_copy = partial(_load_copy, directory, stamps, copies, plan.prove)
         solo = Solo(copies, size_bytes, load_copy)
     return Session(session, threads=threads, providers=providers, solo=solo)
 
@@ -76,15 +76,20 @@ def load_from_memory(
 
 
 def _load_copy(
-    directory: Path, stamps: list[tuple[int, int]], copies: SoloCopies
+    directory: Path,
+    stamps: list[tuple[int, int]],
+    copies: SoloCopies,
+    prove: Callable[[], None] | None,
 ) -> Session:
     if _stamps(directory) != stamps:
         raise InvalidModel("its files changed since it was loaded")
+    if prove is not None:
+        prove()
     return load_session(directory, SessionPlan(copies.threads))
 
 
 def _stamps(directory: Path) -> list[tuple[int, int]]:
-    """Sizes and times of the files: they are proved once, before the first load."""
+    """Sizes and times of the files: a cheap look, before they are proved again."""
     stats = [file.stat() for file in sorted(directory.iterdir())]
     return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
 

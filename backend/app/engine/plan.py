@@ -1,5 +1,6 @@
 """How a model is loaded: on how many threads, by which execution providers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.engine.providers import CPU, offered_providers
@@ -11,11 +12,13 @@ class SessionPlan:
     """`threads` are those of one run; with `copies`, a run that is alone may get all.
 
     `providers` are ONNX Runtime's names, the preferred one first, the CPU's among them.
+    `prove` is called before the files are read once more: it raises if they changed.
     """
 
     threads: int = 1
     providers: tuple[str, ...] = (CPU,)
     copies: SoloCopies | None = None
+    prove: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -171,14 +172,15 @@ class Runner:
         return await self._pool.load(
             record.session_key,
             lambda: self._store.open(artifact),
-            self._plan(record),
+            self._plan(record, artifact),
             size_bytes=_expected_bytes(record, artifact),
             warm_up=warm_up,
         )
 
-    def _plan(self, record: VersionRecord) -> SessionPlan:
-        settings = record.settings
-        return self._plans.plan(threads=settings.threads, providers=settings.providers)
+    def _plan(self, record: VersionRecord, artifact: Artifact) -> SessionPlan:
+        wanted = record.settings
+        plan = self._plans.plan(threads=wanted.threads, providers=wanted.providers)
+        return replace(plan, prove=partial(self._store.prove, artifact))
 
 
 class Run:

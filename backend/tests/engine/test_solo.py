@@ -13,7 +13,7 @@ from app.engine.pool import SessionPool
 from app.engine.session import Session, Stop
 from app.engine.solo import Crowd, Solo, SoloCopies
 from app.engine.values import Tensors, Value
-from app.errors import InvalidModel
+from app.errors import ArtifactCorrupt, InvalidModel
 from tests import graphs
 from tests.engine.conftest import WriteModel
 from tests.processes import wait_until
@@ -333,4 +333,23 @@ def test_a_version_may_set_its_threads_within_those_there_are(
 def test_one_thread_needs_no_copies() -> None:
     copies = SoloCopies(threads=1, memory_bytes=1)
     assert SessionPlans(threads=1, copies=copies).plan().copies is None
+    copies.close()
+
+
+def test_files_are_proved_again_before_they_are_loaded_again(
+    write_model: WriteModel,
+) -> None:
+    asked = []
+
+    def prove() -> None:
+        asked.append(True)
+        raise ArtifactCorrupt("a byte of it changed")
+
+    copies = SoloCopies(threads=2, memory_bytes=2**30)
+    plan = SessionPlan(1, copies=copies, prove=prove)
+    solo = load_session(write_model(graphs.add_one()), plan)._solo
+    assert solo is not None
+    solo.load()
+    assert asked == [True]
+    assert solo.threads == 1
     copies.close()
