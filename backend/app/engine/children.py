@@ -72,7 +72,8 @@ class Child:
 
 
 class Children:
-    """`spares` of them are kept ready, and started again as they are taken.
+    """`spares` of them are kept ready from `open` to `close`, and started again as they
+    are taken.
 
     `scratch` is where their folders are made. Belongs to one event loop.
     """
@@ -82,8 +83,12 @@ class Children:
         self._scratch = scratch
         self._spares: deque[Child] = deque()
         self._starting: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._is_open = False
         sweep(scratch)
+
+    def open(self) -> None:
+        self._is_open = True
+        self.refill()
 
     async def take(self) -> Child:
         """One that has had no order yet; who takes it must end it."""
@@ -95,15 +100,15 @@ class Children:
         return await Child.start(self._scratch)
 
     def refill(self) -> None:
-        """Starts spares in the background, as many as are missing."""
+        """Starts spares in the background, as many as are missing while it is open."""
         missing = self._most - len(self._spares) - len(self._starting)
-        for _ in range(0 if self._closed else missing):
+        for _ in range(missing if self._is_open else 0):
             task = asyncio.create_task(self._start_spare())
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
     async def close(self) -> None:
-        self._closed = True
+        self._is_open = False
         await asyncio.gather(*self._starting, return_exceptions=True)
         while self._spares:
             await self._spares.popleft().end()

@@ -92,7 +92,7 @@ class Inspector:
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
         """Spare processes are there from soon on until the block is left."""
-        self._children.refill()
+        self._children.open()
         try:
             yield
         finally:

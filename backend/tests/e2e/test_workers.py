@@ -162,9 +162,15 @@ def test_a_killed_process_fails_only_those_it_had_in_hand(
 ) -> None:
     one, other = lines
     one.upload()
-    psutil.Process(one.pid).kill()
-    with pytest.raises(httpx.TransportError):
-        one.predict(1)
+    one.upload(graphs.counted_loop(), name="loop")
+    body = {"input_data": {"x": [0.0], "n": 100_000_000}}
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(one.post, f"{API}/models/loop/predict", json=body)
+        # The run and the one who reads the page.
+        wait_until(lambda: other.sample("mlforge_inflight") == 2, "the run")
+        psutil.Process(one.pid).kill()
+        with pytest.raises(httpx.TransportError):
+            run.result()
     # Its queue is kept for the one that takes its place: nobody is refused.
     for number in range(40):
         assert httpx.get(f"{crew.url}{API}/ready", timeout=30).status_code == 200
