@@ -12,6 +12,7 @@ from app.datasets.limits import MIB
 from app.datasets.result_schema import ResultSchema
 from app.datasets.tables import cut
 from app.datasets.texts import (
+    constant,
     csv_cells,
     joined,
     json_texts,
@@ -100,7 +101,8 @@ def _begun(prefixes: Any | None) -> Any:
     """Up to the first member that follows."""
     if prefixes is None:
         return "{"
-    return pc.if_else(pc.equal(prefixes, "{"), prefixes, joined(prefixes, ","))
+    is_empty = pc.equal(prefixes, constant("{"))
+    return pc.if_else(is_empty, prefixes, joined(prefixes, ","))
 
 
 def _member(name: str, texts: Any) -> Any:

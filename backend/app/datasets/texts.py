@@ -20,7 +20,14 @@ _COMMA: Final = 44
 
 def joined(*parts: Any, between: str = "") -> Any:
     """Row by row, of arrays and of strings that stand in every row."""
-    return pc.binary_join_element_wise(*parts, between)
+    typed = [constant(part) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*typed, constant(between))
+
+
+def constant(text: str) -> Any:
+    """With its type: to guess one, pyarrow looks for pandas each time, which takes ten
+    times as long as all else here where there is none."""
+    return pa.scalar(text, pa.string())
 
 
 def csv_cells(array: Any) -> Any:
@@ -82,7 +89,7 @@ def output_json_texts(array: Any, column: OutputColumn) -> Any:
 def _lists(counts: Array, items: Any) -> Any:
     """So many of the items for each row, in order."""
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), items)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
 
 
 def _number_texts(array: Any, without: bytes) -> Any:
@@ -106,7 +113,11 @@ def strings(offsets: Array, data: bytes) -> Any:
 
 
 def _blanked(texts: Any, array: Any, blank: str) -> Any:
-    return pc.if_else(array.is_valid(), texts, blank) if array.null_count else texts
+    return (
+        pc.if_else(array.is_valid(), texts, constant(blank))
+        if array.null_count
+        else texts
+    )
 
 
 def _text_cells(array: Any) -> Any:
@@ -131,7 +142,7 @@ def _struct_texts(array: Any) -> Any:
         texts = json_texts(inner)
         pair = joined(f"{_json(field.name)}:", texts)
         nothing = pa.scalar(None, pa.string())
-        pairs.append(pc.if_else(pc.equal(texts, "null"), nothing, pair))
+        pairs.append(pc.if_else(pc.equal(texts, constant("null")), nothing, pair))
     inside = pc.binary_join_element_wise(*pairs, ",", null_handling="skip")
     return _blanked(joined("{", inside, "}"), array, "null")
 

@@ -217,7 +217,7 @@ async def test_a_body_in_crumbs_is_refused(port: int) -> None:
     head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
     reader, writer = await connect(port)
     writer.write(head + b"1\r\na\r\n" * 70_000)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         found = problem(await reader.read())
     assert (found["status"], found["code"]) == (400, "invalid_request")
     assert "small chunks" in found["detail"]
@@ -227,7 +227,7 @@ async def test_a_body_in_crumbs_is_refused(port: int) -> None:
 async def test_many_chunks_that_carry_something_pass(port: int) -> None:
     head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
     answer = await answer_to(
-        port, head + b"1\r\na\r\n" * 60_000 + b"0\r\n\r\n", read_s=30
+        port, head + b"1\r\na\r\n" * 60_000 + b"0\r\n\r\n", read_s=90
     )
     assert answer.endswith(b"60000")
 

@@ -29,7 +29,7 @@ def grown_by(folder: Path, source: Path, to: str, width: int) -> int:
     command = [sys.executable, "-m", "tests.services.file_memory"]
     command += [str(folder), str(source), to, str(width)]
     done = subprocess.run(
-        command, cwd=BACKEND, capture_output=True, text=True, check=True, timeout=120
+        command, cwd=BACKEND, capture_output=True, text=True, check=True, timeout=300
     )
     return int(done.stdout.splitlines()[-1])
 
@@ -49,6 +49,7 @@ def test_long_texts_that_repeat_take_a_bounded_room(tmp_path: Path, to: str) -> 
     assert grown_by(tmp_path / "job", source, to, 3) < 400
 
 
+@pytest.mark.timeout(300)
 def test_a_table_of_ten_thousand_columns_takes_a_bounded_room(tmp_path: Path) -> None:
     names = [f"c{at}" for at in range(10_004)]
     table = pa.table({name: RANDOM.random(1000).astype(np.float32) for name in names})
