@@ -1,46 +1,21 @@
 """`mlforge keys`: whoever has the database always gets in, a server or not."""
 
 import json
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.cli.conftest import Run
 from tests.conftest import StartServer
-from tests.live import MLFORGE, environment
 from tests.processes import wait_until
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Run:
-    def run(
-        *words: str, status: int = 0, command: str = "keys"
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [MLFORGE, command, *words],
-            cwd=tmp_path,
-            env=environment({"data_dir": tmp_path / "data"}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr + done.stdout
-        return done
-
-    return run
-
-
-def test_keys_are_made_listed_rotated_and_revoked_without_a_server(keys: Run) -> None:
+def test_keys_are_made_listed_rotated_and_revoked_without_a_server(
+    mlforge: Run, keys: Run
+) -> None:
     for words in (("list",), ("create", "ops", "--scopes", "admin")):
         assert "no database in DATA_DIR=" in keys(*words, status=1).stderr
-    keys(command="migrate")
+    mlforge("migrate")
     assert keys("list").stdout == "No keys.\n"
     made = keys("create", "ops", "--scopes", "read,predict", "--model-pattern", "w*")
     token = made.stdout.strip()
@@ -59,8 +34,8 @@ def test_keys_are_made_listed_rotated_and_revoked_without_a_server(keys: Run) ->
     assert found[rotated["id"]]["scopes"] == ["predict", "read"]
 
 
-def test_what_can_not_be_is_one_line(keys: Run) -> None:
-    keys(command="migrate")
+def test_what_can_not_be_is_one_line(mlforge: Run, keys: Run) -> None:
+    mlforge("migrate")
     for words, told in (
         (("create", "x", "--scopes", "root"), '"root"'),
         (("create", "x", "--scopes", "read", "--model-pattern", "["), "model_pattern"),
