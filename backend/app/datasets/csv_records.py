@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from app.codecs.csv_text import EMPTY, cells_of
 from app.datasets.blocks import Fault, fault_of, shown
-from app.datasets.text_records import is_well_quoted
+from app.datasets.text_records import is_utf8, is_well_quoted
 from app.datasets.texts import strings
 from app.engine.values import Array
 from app.errors import InvalidRequest
@@ -49,7 +49,7 @@ class Records:
     def texts(self) -> Any:
         """Each as it is written, without its newline, as an array of strings."""
         newline = _newline_of(self.data)
-        if newline and _is_utf8(self.data):
+        if newline and is_utf8(self.data):
             lengths = self.ends - self.starts - len(newline)
             if not self.data.endswith(newline):
                 lengths[-1] += len(newline)
@@ -68,7 +68,7 @@ def read_records(
     """A table with a row for each record, null where a cell holds nothing, and the
     rows that are broken, of which it holds what can be shown. Its columns are texts;
     those of `numbers` are float64 where pyarrow takes all of their cells for some."""
-    if is_well_quoted(records.data) and _is_utf8(records.data):
+    if is_well_quoted(records.data) and is_utf8(records.data):
         for floats in dict.fromkeys((numbers, _NO_NUMBERS)):
             table = _by_pyarrow(records.data, columns, floats)
             if table is not None and table.num_rows == len(records.starts):
@@ -89,16 +89,6 @@ def _newline_of(data: bytes) -> bytes:
     if not returns or not feeds:
         return b"\r" if returns else b"\n"
     return b"\r\n" if feeds == returns == data.count(b"\r\n") else b""
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _by_pyarrow(

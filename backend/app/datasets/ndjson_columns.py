@@ -17,6 +17,7 @@ import pyarrow.json
 
 from app.datasets.csv_columns import is_number, plain_numbers
 from app.datasets.ndjson_lines import Lines
+from app.datasets.text_records import is_utf8
 from app.engine.tensors import ElementType
 
 # Of a lone surrogate, the readers think differently.
@@ -67,15 +68,7 @@ def _is_safe(lines: Lines) -> bool:
         return False
     if b"\\" in data and any(mark in data for mark in _SURROGATES):
         return False
-    return data.isascii() or _is_utf8(data)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return is_utf8(data)
 
 
 def _schema(

@@ -140,3 +140,13 @@ def _is_open_after(line: bytes, *, is_open: bool) -> bool:
     elif b'"' not in line:
         return False
     return _OPENS.match(line, at) is not None
+
+
+def is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
