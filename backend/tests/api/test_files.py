@@ -58,7 +58,7 @@ async def client(store: LocalStore) -> AsyncIterator[httpx.AsyncClient]:
     app.dependency_overrides[get_args(RuntimeDep)[1].dependency] = lambda: runtime
 
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "state": {}}, receive, send)
+        await app({**scope, "state": {"request_id": "one"}}, receive, send)
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=with_state), base_url="http://mlforge.test"

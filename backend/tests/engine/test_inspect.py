@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,12 @@ def inspector(**changes: Any) -> Inspector:
 
 
 def children() -> list[psutil.Process]:
-    # Servers that other tests keep have such children too, one generation down.
-    family = psutil.Process().children()
+    """This process's own: servers that other tests keep have some too."""
+    return children_of(psutil.Process())
+
+
+def children_of(parent: psutil.Process) -> list[psutil.Process]:
+    family = parent.children()
     return [child for child in family if "app.engine.child" in command_of(child)]
 
 
@@ -369,7 +374,8 @@ def test_the_child_dies_with_its_parent(write_model: WriteModel) -> None:
     )
     arguments = [sys.executable, "-c", program, str(write_model(SLOW_TO_LOAD))]
     with subprocess.Popen(arguments) as parent:
-        (child,) = asyncio.run(until(children))
+        family = partial(children_of, psutil.Process(parent.pid))
+        (child,) = asyncio.run(until(family))
         # Only once it holds its limits it has asked to die with its parent.
         asyncio.run(until(lambda: has_its_limits(child)))
         parent.kill()
