@@ -7,14 +7,14 @@ different types, and both are enforced by the database too.
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiosqlite
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -198,10 +198,24 @@ def sqlite_engine(
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    def give_up(connection: Any, _record: object, _error: object) -> None:
+        # Whoever gives it up ends anyway; or it is closed, or there is no loop to wait in.
+        with suppress(
+            asyncio.CancelledError, sqlite3.Error, ValueError, MissingGreenlet
+        ):
+            connection.run_async(_roll_back)
+
     event.listen(engine.sync_engine, "connect", configure)
+    event.listen(engine.sync_engine, "invalidate", give_up)
     event.listen(engine.sync_engine, "begin", start)
     event.listen(engine.sync_engine, "handle_error", _translate)
     return engine
+
+
+async def _roll_back(connection: aiosqlite.Connection) -> None:
+    """Closing alone keeps a transaction, and with it the lock, for as long as one of
+    its cursors is in memory: that of a statement that was cancelled, say."""
+    await asyncio.shield(connection.rollback())
 
 
 async def _set(connection: aiosqlite.Connection, pragma: str) -> None:

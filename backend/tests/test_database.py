@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.crud import models, registry_clock
@@ -60,6 +60,30 @@ async def test_cancelled_transactions_leave_no_lock_and_no_half(
     # A commit that was cancelled on its way may stand, but never half of one.
     assert revision % 2 == 0
     assert revision >= 2 * done
+
+
+async def test_a_cancelled_statement_leaves_no_lock(database: Database) -> None:
+    """What ended it is kept, and with its frames the cursor of the statement."""
+
+    async def work() -> None:
+        async with database.transaction() as db:
+            await registry_clock.tick(db)
+
+    task = asyncio.create_task(work())
+
+    def cancel(_connection: object, _cursor: object, told: str, *_: object) -> None:
+        if told.startswith("UPDATE"):
+            task.cancel()
+
+    event.listen(Engine, "before_cursor_execute", cancel)
+    try:
+        (kept,) = await asyncio.gather(task, return_exceptions=True)
+    finally:
+        event.remove(Engine, "before_cursor_execute", cancel)
+    assert isinstance(kept, asyncio.CancelledError)
+    await work()
+    async with database.reading() as db:
+        assert await registry_clock.current_revision(db) == 1
 
 
 async def test_two_databases_on_one_file_lose_nothing(database_dsn: str) -> None:
